@@ -1,0 +1,72 @@
+package api
+
+import (
+	"context"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// Node is what the API serves; daemon.Node implements it. Errors carry a core.Code.
+type Node interface {
+	Generator
+	Library
+	Control
+}
+
+// Generator answers prompts.
+type Generator interface {
+	// Generate calls emit for each piece of the reply, in order, from the calling goroutine, and returns the whole
+	// reply. A model that is on this disk but not loaded is loaded first.
+	Generate(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error)
+	// Embed returns one L2-normalised vector per input; an input is a text or, if not nil, tokens.
+	Embed(ctx context.Context, model string, inputs []EmbedInput) ([][]float32, core.Usage, error)
+}
+
+// EmbedInput is one text of an embeddings request.
+type EmbedInput struct {
+	Text   string
+	Tokens []int32
+}
+
+// Library is the models on this PC.
+type Library interface {
+	Models(ctx context.Context) []core.ModelInfo
+	Metadata(ctx context.Context, id core.ModelID) (core.Metadata, error)
+	Progress(ctx context.Context, id core.ModelID) (core.ModelProgress, error)
+	// Import cuts a local GGUF into shards; progress may be nil. windows 0 keeps the setting.
+	Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (core.ModelInfo, error)
+	Load(ctx context.Context, id core.ModelID) (core.ModelInfo, error)
+	Unload(ctx context.Context, id core.ModelID) (core.ModelUnloaded, error)
+	LoadShard(ctx context.Context, id core.ModelID, index int) (core.ShardLoaded, error)
+	UnloadShard(ctx context.Context, id core.ModelID, index int) (core.ShardUnloaded, error)
+	LockShard(ctx context.Context, id core.ModelID, index int, locked bool) error
+	DeleteModel(ctx context.Context, id core.ModelID) error
+	DeleteShard(ctx context.Context, id core.ModelID, index int) error
+	Rescan(ctx context.Context) (core.Rescanned, error)
+	Storage(ctx context.Context) core.ShardStorage
+	// Export writes the byte-identical original GGUF to path, which must not exist.
+	Export(ctx context.Context, id core.ModelID, path string, progress func(core.Progress)) error
+}
+
+// Control is the node itself.
+type Control interface {
+	Stats(ctx context.Context) core.Stats
+	Version(ctx context.Context) core.Version
+	APIKey() string
+	// Ready tells per subsystem whether the node can serve; the keys are "api", "store", "runtime", "models".
+	Ready(ctx context.Context) (bool, map[string]string)
+	// Config returns the settings as the JSON of GET /api/admin/config; SetConfig takes any subset of it.
+	Config(ctx context.Context) any
+	SetConfig(ctx context.Context, patch []byte) error
+	// ReloadConfig reads the file again. It returns the names of the settings that changed: those applied and
+	// those that need a restart.
+	ReloadConfig(ctx context.Context) (applied, restart []string, err error)
+	// Pause unloads everything and refuses new requests (core.CodeNotReady) until Resume.
+	Pause(ctx context.Context) error
+	Resume(ctx context.Context) error
+	// Shutdown starts a graceful stop and returns at once.
+	Shutdown()
+	// Subscribe returns the events after the one with id since (0: the replay ring), until ctx ends. A slow reader
+	// loses the oldest events.
+	Subscribe(ctx context.Context, since uint64) <-chan core.Event
+}
