@@ -1,0 +1,173 @@
+// Package arch is the table of model architectures that may run as windows of layers, and what each needs.
+//
+// A window is loaded by stock llama.cpp as if it were a small model of its own, so everything llama.cpp derives
+// from a layer's number or from the number of layers has to be put right in the window's metadata, and
+// architectures where that cannot be done are refused. A refused model still runs whole. The table holds for
+// llama.cpp v0.5.0; every row has a test that compares windows with the whole model bit by bit.
+package arch
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// Metadata reads integer values of a GGUF header. Booleans read as 0 and 1.
+type Metadata interface {
+	Int(key string) (int64, bool)
+	Ints(key string) ([]int64, bool) // values of an array
+}
+
+// Window is what one window of a model needs besides its tensors.
+type Window struct {
+	// Scale is what the rows of the token embedding are multiplied by before the first layer; 1 for most.
+	Scale float32
+	// Export names the tensor that holds the hidden states after the window's last layer.
+	Export string
+	// Input names a tensor to overwrite with the incoming hidden states, for architectures that change their
+	// input even when it is not a token; empty for most. Not used by the window that embeds tokens.
+	Input string
+	// Fixes are metadata values to set in the window's header.
+	Fixes []Fix
+}
+
+// Fix is a metadata value of a window: a bool array if Bools is not nil, else a uint32.
+type Fix struct {
+	Key   string
+	Uint  uint32
+	Bools []bool
+}
+
+// Model is a model as the table sees it.
+type Model struct {
+	name   string
+	row    row
+	known  bool
+	layers int
+	embd   int
+	meta   Metadata
+}
+
+// Of looks up the architecture called name (general.architecture). Any name is accepted: a model whose
+// architecture is not in the table is not Splittable.
+func Of(name string, m Metadata) Model {
+	r, known := table[name]
+	layers, _ := m.Int(name + ".block_count")
+	embd, _ := m.Int(name + ".embedding_length")
+	return Model{name: name, row: r, known: known, layers: int(layers), embd: int(embd), meta: m}
+}
+
+// Names lists the architectures that may run as windows, in order.
+func Names() []string {
+	names := make([]string, 0, len(table))
+	for name := range table {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Splittable is nil if the model may be cut into windows, and else an error of code core.CodeUnsupported that
+// says why not.
+func (m Model) Splittable() error {
+	reason, listed := refused[m.name]
+	switch {
+	case listed:
+		return m.refuse(reason)
+	case !m.known:
+		return m.refuse("windows of this architecture are not tested")
+	case m.layers < 1:
+		return m.refuse("the header has no layer count")
+	}
+	if reason, bad := m.row.refuseLayers[m.layers]; bad {
+		return m.refuse(reason)
+	}
+	for _, f := range m.row.refuseKeys {
+		if m.has(m.name + f.key) {
+			return m.refuse(f.reason)
+		}
+	}
+	return nil
+}
+
+// Window tells what the window of layers r needs. The error is that of Splittable, or says what is wrong with r.
+// A window of all layers is a window too; to load a model as it is, do not ask.
+func (m Model) Window(r core.LayerRange) (Window, error) {
+	if err := m.Splittable(); err != nil {
+		return Window{}, err
+	}
+	if r.First < 0 || r.End > m.layers || r.Len() < 1 {
+		return Window{}, core.Errorf(core.CodeInvalidRequest, "window of layers %d to %d of %d", r.First, r.End, m.layers)
+	}
+	if slices.Contains(m.row.refuseLengths, r.Len()) && r.Len() != m.layers {
+		return Window{}, m.refuse(fmt.Sprintf("llama.cpp takes a window of %d layers for another model", r.Len()))
+	}
+	w := Window{Scale: 1, Export: fmt.Sprintf("l_out-%d", r.Len()-1), Input: m.row.input}
+	if m.row.scaleRows {
+		w.Scale = float32(math.Sqrt(float64(m.embd)))
+	}
+	w.Fixes = m.fixes(r)
+	return w, nil
+}
+
+// CanTrim tells whether the tail of a sequence can be dropped from the KV cache without losing what earlier
+// positions need: not so with a sliding window, whose cache forgets, nor with recurrent state.
+func (m Model) CanTrim() bool {
+	return m.known && !m.sliding()
+}
+
+func (m Model) fixes(r core.LayerRange) (fixes []Fix) {
+	if dense, ok := m.meta.Int(m.name + ".leading_dense_block_count"); ok {
+		left := min(max(int(dense)-r.First, 0), r.Len())
+		fixes = append(fixes, Fix{Key: m.name + ".leading_dense_block_count", Uint: uint32(left)})
+	}
+	if m.sliding() {
+		fixes = append(fixes, Fix{Key: m.name + slidingPattern, Bools: m.slidingLayers(r)})
+	}
+	return fixes
+}
+
+const slidingPattern = ".attention.sliding_window_pattern"
+
+// sliding tells whether some layers see a sliding window of positions only.
+func (m Model) sliding() bool {
+	if m.row.slidingPeriod == 0 {
+		return false
+	}
+	width, given := m.meta.Int(m.name + ".attention.sliding_window")
+	return width > 0 || !given && m.row.slidingDefault
+}
+
+// slidingLayers tells for each layer of r whether it is a sliding one: as the header lists them, or all but the
+// last of each period.
+func (m Model) slidingLayers(r core.LayerRange) []bool {
+	listed, _ := m.meta.Ints(m.name + slidingPattern)
+	period := m.row.slidingPeriod
+	if p, ok := m.meta.Int(m.name + slidingPattern); ok && p > 0 {
+		period = int(p)
+	}
+	layers := make([]bool, 0, r.Len())
+	for l := r.First; l < r.End; l++ {
+		if l < len(listed) {
+			layers = append(layers, listed[l] != 0)
+			continue
+		}
+		layers = append(layers, l%period < period-1)
+	}
+	return layers
+}
+
+func (m Model) has(key string) bool {
+	if v, ok := m.meta.Int(key); ok {
+		return v != 0
+	}
+	_, ok := m.meta.Ints(key)
+	return ok
+}
+
+func (m Model) refuse(reason string) error {
+	return core.Errorf(core.CodeUnsupported, "%s cannot be split: %s", m.name, reason).
+		WithHint("Run the whole model on one PC.")
+}

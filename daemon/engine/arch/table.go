@@ -1,0 +1,102 @@
+package arch
+
+// row says what the windows of one architecture need. The zero row needs nothing.
+type row struct {
+	scaleRows      bool   // the embedding's rows are multiplied by the square root of the width, outside llama.cpp
+	input          string // see Window.Input
+	slidingPeriod  int    // one layer in so many sees all positions, where the header does not say which
+	slidingDefault bool   // slides even if the header has no window size
+	refuseLayers   map[int]string
+	refuseLengths  []int // windows of so many layers would be taken for another model
+	refuseKeys     []refusedKey
+}
+
+// refusedKey refuses models whose header has the key (after the architecture's name) with a value other than 0.
+type refusedKey struct{ key, reason string }
+
+// The reasons that several rows share.
+const (
+	scaleByCount = "its attention scale depends on the number of layers"
+	liteByCount  = "llama.cpp tells its variant by the number of layers"
+	fourPos      = "its rows have four positions each"
+	extraHeads   = "its last layers predict several tokens at once"
+	perLayerRows = "every layer reads the tokens, not only the first"
+	absolutePos  = "it adds position embeddings to its input"
+	stepPattern  = "which layers differ depends on their number"
+	recurrent    = "it keeps recurrent state besides the KV cache"
+	encoder      = "it is not a decoder"
+	inputScaled  = "llama.cpp scales its input by a value of the header"
+)
+
+// nextN are layers after the last that are no part of the chain.
+func nextN() refusedKey { return refusedKey{".nextn_predict_layers", extraHeads} }
+
+// table has a row for each architecture that may run as windows.
+var table = map[string]row{
+	"llama":      {},
+	"qwen2":      {},
+	"qwen3":      {},
+	"qwen2moe":   {},
+	"qwen3moe":   {},
+	"phi3":       {},
+	"falcon":     {},
+	"gptneox":    {},
+	"starcoder2": {},
+	"stablelm":   {},
+	"exaone":     {},
+	"internlm2":  {},
+	"deepseek":   {},
+	"olmo2":      {slidingPeriod: 4},
+	"gpt-oss":    {slidingPeriod: 2},
+	"glm4":       {refuseKeys: []refusedKey{nextN(), {".rope.dimension_sections", fourPos}}},
+	"gemma":      {input: "inp_scaled"},
+	"gemma2": {input: "inp_scaled", slidingPeriod: 2, slidingDefault: true,
+		refuseLayers: map[int]string{46: scaleByCount}, refuseLengths: []int{46}},
+	"gemma3": {scaleRows: true, slidingPeriod: 6,
+		refuseLayers: map[int]string{62: scaleByCount}, refuseLengths: []int{62}},
+	"deepseek2": {refuseLayers: map[int]string{26: liteByCount, 27: liteByCount, 47: liteByCount, 48: liteByCount},
+		refuseLengths: []int{26, 27, 47, 48}, refuseKeys: []refusedKey{nextN()}},
+}
+
+// refused says why well-known architectures are not in the table.
+var refused = map[string]string{
+	"gemma3n":        perLayerRows,
+	"gemma4":         perLayerRows,
+	"gpt2":           absolutePos,
+	"starcoder":      absolutePos,
+	"baichuan":       "its position bias depends on the number of layers",
+	"command-r":      "its norms depend on the number of layers",
+	"exaone4":        stepPattern,
+	"llama4":         stepPattern,
+	"ernie4_5-moe":   stepPattern,
+	"afmoe":          stepPattern,
+	"qwen2vl":        fourPos,
+	"qwen3vl":        fourPos,
+	"qwen3vlmoe":     fourPos,
+	"qwen35":         recurrent,
+	"qwen35moe":      recurrent,
+	"qwen3next":      recurrent,
+	"jamba":          recurrent,
+	"granitehybrid":  recurrent,
+	"lfm2":           recurrent,
+	"lfm2moe":        recurrent,
+	"nemotron_h":     recurrent,
+	"nemotron_h_moe": recurrent,
+	"falcon-h1":      recurrent,
+	"plamo2":         recurrent,
+	"mamba":          recurrent,
+	"mamba2":         recurrent,
+	"rwkv6":          recurrent,
+	"rwkv7":          recurrent,
+	"granite":        inputScaled,
+	"granitemoe":     inputScaled,
+	"minicpm":        inputScaled,
+	"grok":           inputScaled,
+	"deepseek4":      stepPattern,
+	"t5":             encoder,
+	"t5encoder":      encoder,
+	"bert":           encoder,
+	"nomic-bert":     encoder,
+	"modern-bert":    encoder,
+	"cogvlm":         "it treats rows and tokens differently",
+}
