@@ -1,0 +1,71 @@
+# make run    install what is missing, build, and start Shoal: a window where there is a display, else the bare node
+# make test   the same set-up, then every test
+# make build  shoal (window), shoald (command line) and shoal-worker (engine process) in build/
+# make bench  speed against plain llama.cpp: a table, and build/bench.json
+# make lint   format, vet, staticcheck, golangci-lint
+# make fresh  clone into an empty folder with empty HOME and caches, and run both commands there
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# The version is stamped above; asking git again per binary fails in containers where another user owns the clone.
+export GOFLAGS += -buildvcs=false
+
+# Where packaging/runtime/install.sh puts the llama.cpp libraries.
+export SHOAL_RUNTIME ?= $(shell packaging/runtime/install.sh --where)
+
+# The race detector runs where goroutines share memory in Go. The binding to llama.cpp is left out: its pointers come
+# from C, which the detector cannot follow.
+NO_RACE := ^$(shell go list -m)/(app|ui|packaging|daemon/engine/llama|daemon/engine/worker)(/|$$)
+GO_WINDOWS := GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc
+WITHOUT_SCREEN := ./daemon/... ./app/shoald/... ./app/worker/...
+
+.PHONY: build node window run test unit cross bench lint fresh
+
+build: node window
+
+node:
+	packaging/setup.sh node
+	go build -ldflags "$(LDFLAGS)" -o build/shoald ./app/shoald
+	go build -ldflags "$(LDFLAGS)" -o build/shoal-worker ./app/worker
+
+window: node
+	packaging/setup.sh window
+	go build -tags migrated_fynedo -ldflags "$(LDFLAGS)" -o build/shoal ./app
+
+ifneq ($(DISPLAY)$(WAYLAND_DISPLAY),)
+run: window
+	@exec build/shoal
+else
+run: node
+	@exec build/shoald serve
+endif
+
+test:
+	packaging/setup.sh test
+	$(MAKE) unit cross
+
+unit:
+	go vet ./...
+	go test -race -shuffle=on $$(go list ./... | grep -vE '$(NO_RACE)')
+	go test -timeout 20m $$(go list ./... | grep -E '$(NO_RACE)')
+
+# What runs on Windows and macOS must compile for them; the window's Windows build takes too long for every change.
+cross:
+	$(GO_WINDOWS) go build $(WITHOUT_SCREEN)
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go vet $(WITHOUT_SCREEN)
+
+bench: node
+	go build -o build/shoal-bench ./packaging/bench
+	build/shoal-bench -out build/bench.json
+
+lint:
+	packaging/lint.sh
+
+fresh:
+	packaging/fresh.sh
