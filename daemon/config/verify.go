@@ -1,0 +1,87 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// Verify tells whether every value is one the node can work with. The error has code CodeInvalidRequest and
+// names the key at fault.
+func (s *Settings) Verify() error {
+	for _, r := range s.ranges() {
+		if r.value < r.min || r.value > r.max {
+			return invalid(r.key, "%s must be %d to %d", r.key, r.min, r.max)
+		}
+	}
+	switch {
+	case !slices.Contains([]Contribution{Minimal, Moderate, Maximum}, s.Contribution):
+		return invalid("contribution", "contribution must be minimal, moderate or maximum")
+	case !slices.Contains([]string{"debug", "info", "warn", "error"}, s.LogLevel):
+		return invalid("log_level", "log_level must be debug, info, warn or error")
+	case s.Region != "" && !regexp.MustCompile(`^[A-Z]{2}$`).MatchString(s.Region):
+		return invalid("region", "region must be two capital letters such as DE, or empty")
+	case len(s.DefaultModel) > 256 || len(s.RuntimeDir) > 4096 || len(s.WorkerPath) > 4096:
+		return invalid("default_model", "a name or path is too long")
+	}
+	if _, err := s.Port(); err != nil {
+		return err
+	}
+	return verifyOrigins(s.CORSAllow)
+}
+
+// Port is the port of Listen; 0 takes a free one.
+func (s *Settings) Port() (int, error) {
+	_, text, err := net.SplitHostPort(s.Listen)
+	if err != nil {
+		return 0, invalid("listen", "listen must be HOST:PORT, for example 127.0.0.1:8800")
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return 0, invalid("listen", "the port of listen must be 0 to 65535")
+	}
+	return int(port), nil
+}
+
+type bounds struct {
+	key             string
+	value, min, max int64
+}
+
+func (s *Settings) ranges() []bounds {
+	return []bounds{
+		{"threads", int64(s.Threads), 0, 1024},
+		{"gpu_layers", int64(s.GPULayers), -1, 10_000},
+		{"context_size", int64(s.ContextSize), 0, 16 << 20},
+		{"windows", int64(s.Windows), 1, 64},
+		{"idle_unload_seconds", int64(s.IdleUnloadSeconds), 0, 30 * 86_400},
+		{"max_concurrent_requests", int64(s.MaxConcurrentRequests), 1, 256},
+		{"request_queue", int64(s.RequestQueue), 0, 65_536},
+		{"max_batch_size", int64(s.MaxBatchSize), 1, 64},
+		{"max_disk_mb", s.MaxDiskMB, 100, 10_000_000},
+		{"shard_size_mb", s.ShardSizeMB, 64, 2048},
+		{"rate_limit_rpm", int64(s.RateLimitRPM), 1, 1_000_000},
+		{"rate_limit_admin_rpm", int64(s.RateLimitAdminRPM), 1, 1_000_000},
+	}
+}
+
+func verifyOrigins(origins []string) error {
+	if len(origins) > 64 {
+		return invalid("cors_allow", "cors_allow may hold 64 origins at most")
+	}
+	for _, o := range origins {
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o {
+			return invalid("cors_allow", "cors_allow holds %q, which is not an origin such as https://chat.example.org", o)
+		}
+	}
+	return nil
+}
+
+func invalid(key, format string, args ...any) error {
+	return core.Errorf(core.CodeInvalidRequest, format, args...).WithParam(key)
+}
