@@ -1,0 +1,83 @@
+// Package identity holds the key pair that makes this node itself: its name among peers and its signature.
+package identity
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/shoal-p2p/shoal/daemon/atomicfile"
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// pemType marks the key file; its body is the 32-byte Ed25519 seed.
+const pemType = "SHOAL IDENTITY SEED"
+
+// Identity is an Ed25519 key pair. Its private half is never printed.
+type Identity struct{ key ed25519.PrivateKey }
+
+// Open reads the key file at path, or makes a new key there, readable by the owner only. A damaged file is an error
+// of code CodeCorrupt and is left as it is: a new key would be a new node.
+func Open(path string) (*Identity, error) {
+	data, err := read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return create(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	block, _ := pem.Decode(data)
+	if block == nil || block.Type != pemType || len(block.Bytes) != ed25519.SeedSize {
+		return nil, core.Errorf(core.CodeCorrupt, "identity: %s is not a key file", path).
+			WithHint("Put back a copy of the file, or move it away to become a new node.")
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return &Identity{ed25519.NewKeyFromSeed(block.Bytes)}, nil
+}
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 4096))
+}
+
+func create(path string) (*Identity, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: key.Seed()})
+	if err := atomicfile.Write(path, text, 0o600); err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return &Identity{key}, nil
+}
+
+// NodeID names the node: its public key in 64 hexadecimal digits.
+func (i *Identity) NodeID() string { return hex.EncodeToString(i.Public()) }
+
+// Public returns the public key.
+func (i *Identity) Public() ed25519.PublicKey { return i.key.Public().(ed25519.PublicKey) }
+
+// Sign signs message.
+func (i *Identity) Sign(message []byte) []byte { return ed25519.Sign(i.key, message) }
+
+// String returns the node's id, so that printing an Identity never shows its key.
+func (i *Identity) String() string { return i.NodeID() }
+
+// Verify tells whether signature is the one of message by the node with that id.
+func Verify(nodeID string, message, signature []byte) bool {
+	key, err := hex.DecodeString(nodeID)
+	return err == nil && len(key) == ed25519.PublicKeySize && ed25519.Verify(key, message, signature)
+}
