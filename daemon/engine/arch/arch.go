@@ -14,10 +14,10 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// Metadata reads integer values of a GGUF header. Booleans read as 0 and 1.
+// Metadata reads integer values of a GGUF header, as *gguf.File does. Booleans read as 0 and 1.
 type Metadata interface {
-	Int(key string) (int64, bool)
-	Ints(key string) ([]int64, bool) // values of an array
+	Uint(key string) (uint64, bool)
+	Uints(key string) ([]uint64, bool) // an array
 }
 
 // Window is what one window of a model needs besides its tensors.
@@ -54,8 +54,8 @@ type Model struct {
 // architecture is not in the table is not Splittable.
 func Of(name string, m Metadata) Model {
 	r, known := table[name]
-	layers, _ := m.Int(name + ".block_count")
-	embd, _ := m.Int(name + ".embedding_length")
+	layers, _ := m.Uint(name + ".block_count")
+	embd, _ := m.Uint(name + ".embedding_length")
 	return Model{name: name, row: r, known: known, layers: int(layers), embd: int(embd), meta: m}
 }
 
@@ -119,7 +119,7 @@ func (m Model) CanTrim() bool {
 }
 
 func (m Model) fixes(r core.LayerRange) (fixes []Fix) {
-	if dense, ok := m.meta.Int(m.name + ".leading_dense_block_count"); ok {
+	if dense, ok := m.meta.Uint(m.name + ".leading_dense_block_count"); ok {
 		left := min(max(int(dense)-r.First, 0), r.Len())
 		fixes = append(fixes, Fix{Key: m.name + ".leading_dense_block_count", Uint: uint32(left)})
 	}
@@ -136,16 +136,16 @@ func (m Model) sliding() bool {
 	if m.row.slidingPeriod == 0 {
 		return false
 	}
-	width, given := m.meta.Int(m.name + ".attention.sliding_window")
+	width, given := m.meta.Uint(m.name + ".attention.sliding_window")
 	return width > 0 || !given && m.row.slidingDefault
 }
 
 // slidingLayers tells for each layer of r whether it is a sliding one: as the header lists them, or all but the
 // last of each period.
 func (m Model) slidingLayers(r core.LayerRange) []bool {
-	listed, _ := m.meta.Ints(m.name + slidingPattern)
+	listed, _ := m.meta.Uints(m.name + slidingPattern)
 	period := m.row.slidingPeriod
-	if p, ok := m.meta.Int(m.name + slidingPattern); ok && p > 0 {
+	if p, ok := m.meta.Uint(m.name + slidingPattern); ok && p > 0 {
 		period = int(p)
 	}
 	layers := make([]bool, 0, r.Len())
@@ -160,10 +160,10 @@ func (m Model) slidingLayers(r core.LayerRange) []bool {
 }
 
 func (m Model) has(key string) bool {
-	if v, ok := m.meta.Int(key); ok {
+	if v, ok := m.meta.Uint(key); ok {
 		return v != 0
 	}
-	_, ok := m.meta.Ints(key)
+	_, ok := m.meta.Uints(key)
 	return ok
 }
 

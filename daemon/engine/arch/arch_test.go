@@ -7,16 +7,16 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// header is a Metadata for tests: an int64 or []int64 for each key.
+// header is a Metadata for tests: a uint64 or []uint64 for each key.
 type header map[string]any
 
-func (h header) Int(key string) (int64, bool) {
-	v, ok := h[key].(int64)
+func (h header) Uint(key string) (uint64, bool) {
+	v, ok := h[key].(uint64)
 	return v, ok
 }
 
-func (h header) Ints(key string) ([]int64, bool) {
-	v, ok := h[key].([]int64)
+func (h header) Uints(key string) ([]uint64, bool) {
+	v, ok := h[key].([]uint64)
 	return v, ok
 }
 
@@ -26,18 +26,18 @@ func TestSplittableRefusesWithAReason(t *testing.T) {
 		head header
 		ok   bool
 	}{
-		{"llama", header{"llama.block_count": int64(22)}, true},
+		{"llama", header{"llama.block_count": uint64(22)}, true},
 		{"llama", header{}, false},
-		{"gemma3", header{"gemma3.block_count": int64(26)}, true},
-		{"gemma3", header{"gemma3.block_count": int64(62)}, false},
-		{"gemma2", header{"gemma2.block_count": int64(46)}, false},
-		{"deepseek2", header{"deepseek2.block_count": int64(27)}, false},
-		{"deepseek2", header{"deepseek2.block_count": int64(61)}, true},
-		{"deepseek2", header{"deepseek2.block_count": int64(61), "deepseek2.nextn_predict_layers": int64(1)}, false},
-		{"glm4", header{"glm4.block_count": int64(17), "glm4.rope.dimension_sections": []int64{8, 12, 12, 0}}, false},
-		{"gemma3n", header{"gemma3n.block_count": int64(30)}, false},
-		{"mamba", header{"mamba.block_count": int64(30)}, false},
-		{"nobody-knows", header{"nobody-knows.block_count": int64(30)}, false},
+		{"gemma3", header{"gemma3.block_count": uint64(26)}, true},
+		{"gemma3", header{"gemma3.block_count": uint64(62)}, false},
+		{"gemma2", header{"gemma2.block_count": uint64(46)}, false},
+		{"deepseek2", header{"deepseek2.block_count": uint64(27)}, false},
+		{"deepseek2", header{"deepseek2.block_count": uint64(61)}, true},
+		{"deepseek2", header{"deepseek2.block_count": uint64(61), "deepseek2.nextn_predict_layers": uint64(1)}, false},
+		{"glm4", header{"glm4.block_count": uint64(17), "glm4.rope.dimension_sections": []uint64{8, 12, 12, 0}}, false},
+		{"gemma3n", header{"gemma3n.block_count": uint64(30)}, false},
+		{"mamba", header{"mamba.block_count": uint64(30)}, false},
+		{"nobody-knows", header{"nobody-knows.block_count": uint64(30)}, false},
 		{"", header{}, false},
 	} {
 		err := Of(c.name, c.head).Splittable()
@@ -51,7 +51,7 @@ func TestSplittableRefusesWithAReason(t *testing.T) {
 }
 
 func TestWindowRefusesLengthsOfOtherModels(t *testing.T) {
-	m := Of("deepseek2", header{"deepseek2.block_count": int64(61)})
+	m := Of("deepseek2", header{"deepseek2.block_count": uint64(61)})
 	if _, err := m.Window(core.LayerRange{First: 0, End: 27}); core.CodeOf(err) != core.CodeUnsupported {
 		t.Errorf("a window that looks like the lite variant gave %v", err)
 	}
@@ -61,7 +61,7 @@ func TestWindowRefusesLengthsOfOtherModels(t *testing.T) {
 }
 
 func TestWindowRefusesLayersOutsideTheModel(t *testing.T) {
-	m := Of("llama", header{"llama.block_count": int64(8)})
+	m := Of("llama", header{"llama.block_count": uint64(8)})
 	for _, r := range []core.LayerRange{{First: -1, End: 2}, {First: 0, End: 9}, {First: 3, End: 3}, {First: 4, End: 2}} {
 		if _, err := m.Window(r); core.CodeOf(err) != core.CodeInvalidRequest {
 			t.Errorf("%v gave %v", r, err)
@@ -70,14 +70,14 @@ func TestWindowRefusesLayersOutsideTheModel(t *testing.T) {
 }
 
 func TestWindowExportsItsLastLayer(t *testing.T) {
-	w, err := Of("llama", header{"llama.block_count": int64(8)}).Window(core.LayerRange{First: 3, End: 7})
+	w, err := Of("llama", header{"llama.block_count": uint64(8)}).Window(core.LayerRange{First: 3, End: 7})
 	if err != nil || w.Export != "l_out-3" || w.Scale != 1 || w.Input != "" || len(w.Fixes) != 0 {
 		t.Errorf("%+v %v", w, err)
 	}
 }
 
 func TestLeadingDenseLayersShift(t *testing.T) {
-	m := Of("deepseek", header{"deepseek.block_count": int64(8), "deepseek.leading_dense_block_count": int64(3)})
+	m := Of("deepseek", header{"deepseek.block_count": uint64(8), "deepseek.leading_dense_block_count": uint64(3)})
 	for _, c := range []struct {
 		r    core.LayerRange
 		want uint32
@@ -91,7 +91,7 @@ func TestLeadingDenseLayersShift(t *testing.T) {
 
 func TestSlidingPattern(t *testing.T) {
 	base := func(more header) header {
-		h := header{"gemma3.block_count": int64(8), "gemma3.attention.sliding_window": int64(512), "gemma3.embedding_length": int64(2304)}
+		h := header{"gemma3.block_count": uint64(8), "gemma3.attention.sliding_window": uint64(512), "gemma3.embedding_length": uint64(2304)}
 		for k, v := range more {
 			h[k] = v
 		}
@@ -103,8 +103,8 @@ func TestSlidingPattern(t *testing.T) {
 		want []bool
 	}{
 		{"default period", base(nil), []bool{true, false, true, true}},
-		{"period of the header", base(header{"gemma3.attention.sliding_window_pattern": int64(2)}), []bool{true, false, true, false}},
-		{"list of the header", base(header{"gemma3.attention.sliding_window_pattern": []int64{0, 0, 0, 0, 1, 1, 0, 1}}), []bool{true, true, false, true}},
+		{"period of the header", base(header{"gemma3.attention.sliding_window_pattern": uint64(2)}), []bool{true, false, true, false}},
+		{"list of the header", base(header{"gemma3.attention.sliding_window_pattern": []uint64{0, 0, 0, 0, 1, 1, 0, 1}}), []bool{true, true, false, true}},
 	} {
 		m := Of("gemma3", c.head)
 		w, err := m.Window(core.LayerRange{First: 4, End: 8})
@@ -115,10 +115,10 @@ func TestSlidingPattern(t *testing.T) {
 			t.Errorf("%s: a sliding window must not be trimmed", c.name)
 		}
 	}
-	if m := Of("gemma3", header{"gemma3.block_count": int64(8)}); !m.CanTrim() {
+	if m := Of("gemma3", header{"gemma3.block_count": uint64(8)}); !m.CanTrim() {
 		t.Error("without a sliding window the cache can be trimmed")
 	}
-	if m := Of("gemma2", header{"gemma2.block_count": int64(8)}); m.CanTrim() {
+	if m := Of("gemma2", header{"gemma2.block_count": uint64(8)}); m.CanTrim() {
 		t.Error("gemma2 slides by default")
 	}
 }
