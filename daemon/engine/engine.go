@@ -73,9 +73,11 @@ type Shape struct {
 // The other methods may run at the same time as a Step.
 type Window interface {
 	Shape() Shape
-	// Step applies the batch's operations, then runs its rows. When ctx ends while it runs, the window stops as
-	// soon as it can and returns an error of code core.CodeCancelled; the rows of the batch are then not in the
-	// KV cache. A dead worker is an error of code core.CodeEngineCrashed. No other error leaves the window unfit.
+	// Step applies the batch's operations, in order, then runs its rows; a batch may have no rows. Operations are
+	// applied even when ctx has ended. When ctx ends while the rows run, the window stops as soon as it can and
+	// returns an error of code core.CodeCancelled; the rows of the batch are then not in the KV cache. The window
+	// keeps nothing of b after it returns. A dead worker is an error of code core.CodeEngineCrashed. No other error
+	// leaves the window unfit.
 	Step(ctx context.Context, b *Batch) (*Output, error)
 	Tokenizer
 	// Done is closed when the window's process has ended, for whatever reason.
@@ -134,6 +136,7 @@ type Batch struct {
 	Ops    []Op
 	Rows   []Row
 	Hidden []float32 // len(Rows) × Embedding floats, or nil for the first window
+	Spare  []float32 // memory the window may return as Output.Hidden instead of allocating; may be nil or too small
 	Embed  bool      // rows marked Sample report the final hidden state instead of a token
 }
 
@@ -166,9 +169,11 @@ type Candidate struct {
 type Runner interface {
 	Tokenizer
 	Shape() Shape // First and Last are set; Layers are the whole chain's
-	// Generate runs one request and calls emit for each token, in order, from one goroutine. It returns when the
-	// job is finished, ctx ends (core.CodeCancelled), emit fails (emit's error) or the request cannot be run:
-	// core.CodeContextTooLong, core.CodeOverloaded (the queue is full), core.CodeEngineCrashed.
+	// Generate runs one request and calls emit for each token, in order, from the calling goroutine; the token that
+	// ends the generation (Sample.End) is emitted too. It returns when the job is finished, ctx ends
+	// (core.CodeCancelled), emit fails (emit's error), emit is too slow for too long (core.CodeTimeout) or the
+	// request cannot be run: core.CodeContextTooLong, core.CodeOverloaded (the queue is full; at once),
+	// core.CodeEngineCrashed, core.CodeNotReady (the runner is closed).
 	Generate(ctx context.Context, job Job, emit func(Sample) error) (Finish, error)
 	// Embed returns the final hidden state of every row of a prompt.
 	Embed(ctx context.Context, prompt []int32) ([][]float32, error)
