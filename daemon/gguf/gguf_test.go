@@ -80,10 +80,16 @@ func TestGetters(t *testing.T) {
 	if _, ok := f.Uint("a.i8"); ok {
 		t.Error("a negative number is not a Uint")
 	}
-	if _, ok := f.Uints("l.i32"); ok {
-		t.Error("negative entries are not Uints")
+	if n, ok := f.Int("a.i8"); !ok || n != -1 {
+		t.Error("a.i8", n, ok)
 	}
-	if list, ok := f.Uints("l.bool"); !ok || !reflect.DeepEqual(list, []uint64{1, 0}) {
+	if _, ok := f.Int("a.u64"); ok {
+		t.Error("2^64-1 is not an Int")
+	}
+	if list, ok := f.Ints("l.i32"); !ok || !reflect.DeepEqual(list, []int64{-4, 5}) {
+		t.Error("l.i32", list, ok)
+	}
+	if list, ok := f.Ints("l.bool"); !ok || !reflect.DeepEqual(list, []int64{1, 0}) {
 		t.Error("l.bool", list, ok)
 	}
 	if x, ok := f.Float("a.f32"); !ok || x != 0.5 {

@@ -1,5 +1,7 @@
 package gguf
 
+import "math"
+
 // Value returns the value of a key.
 func (f *File) Value(key string) (any, bool) {
 	for i := range f.KVs {
@@ -35,10 +37,10 @@ func (f *File) Bool(key string) (b, ok bool) {
 	return b, ok
 }
 
-// Uint returns a value of any integer type that is not negative.
+// Uint returns a value of any integer type that is not negative and below 2^63.
 func (f *File) Uint(key string) (uint64, bool) {
-	v, _ := f.Value(key)
-	return asUint(v)
+	n, ok := f.Int(key)
+	return uint64(n), ok && n >= 0
 }
 
 // Float returns a value of either float type.
@@ -60,36 +62,42 @@ func (f *File) Strings(key string) (list []string, ok bool) {
 	return list, ok
 }
 
-// Uints returns an array of any integer type whose entries are not negative, or of booleans as 0 and 1.
-func (f *File) Uints(key string) ([]uint64, bool) {
+// Int returns a value of any integer type, or a boolean as 0 or 1; numbers over 2^63-1 are not ok.
+func (f *File) Int(key string) (int64, bool) {
+	v, _ := f.Value(key)
+	return asInt(v)
+}
+
+// Ints returns an array of any integer type, or of booleans as 0 and 1.
+func (f *File) Ints(key string) ([]int64, bool) {
 	v, _ := f.Value(key)
 	switch list := v.(type) {
 	case []uint8:
-		return uints(list)
+		return asInts(list)
 	case []int8:
-		return uints(list)
+		return asInts(list)
 	case []uint16:
-		return uints(list)
+		return asInts(list)
 	case []int16:
-		return uints(list)
+		return asInts(list)
 	case []uint32:
-		return uints(list)
+		return asInts(list)
 	case []int32:
-		return uints(list)
+		return asInts(list)
 	case []uint64:
-		return list, true
+		return asInts(list)
 	case []int64:
-		return uints(list)
+		return asInts(list)
 	case []bool:
-		return uints(list)
+		return asInts(list)
 	}
 	return nil, false
 }
 
-func uints[T any](list []T) ([]uint64, bool) {
-	out := make([]uint64, len(list))
+func asInts[T any](list []T) ([]int64, bool) {
+	out := make([]int64, len(list))
 	for i, x := range list {
-		n, ok := asUint(x)
+		n, ok := asInt(x)
 		if !ok {
 			return nil, false
 		}
@@ -98,24 +106,24 @@ func uints[T any](list []T) ([]uint64, bool) {
 	return out, true
 }
 
-func asUint(v any) (uint64, bool) {
+func asInt(v any) (int64, bool) {
 	switch x := v.(type) {
 	case uint8:
-		return uint64(x), true
-	case uint16:
-		return uint64(x), true
-	case uint32:
-		return uint64(x), true
-	case uint64:
-		return x, true
+		return int64(x), true
 	case int8:
-		return uint64(x), x >= 0
+		return int64(x), true
+	case uint16:
+		return int64(x), true
 	case int16:
-		return uint64(x), x >= 0
+		return int64(x), true
+	case uint32:
+		return int64(x), true
 	case int32:
-		return uint64(x), x >= 0
+		return int64(x), true
+	case uint64:
+		return int64(x), x <= math.MaxInt64
 	case int64:
-		return uint64(x), x >= 0
+		return x, true
 	case bool:
 		if x {
 			return 1, true
