@@ -67,6 +67,7 @@ func TestBadValuesAreRefusedByName(t *testing.T) {
 		"contribution = 'some'":       "contribution",
 		"listen = 'nowhere'":          "listen",
 		"listen = '127.0.0.1:70000'":  "listen",
+		"p2p_listen = 'here'":         "p2p_listen",
 		"cors_allow = ['*']":          "cors_allow",
 		"region = 'Germany'":          "region",
 		"version = 'x'":               "version",

@@ -13,9 +13,10 @@ const Version = 1
 // variable is SHOAL_ and the key in capitals, apply says when a change takes effect ("live", "load": the next time
 // a model is loaded, or "restart"), doc is the comment in the file.
 type Settings struct {
-	Listen   string `toml:"listen" json:"listen" apply:"restart" doc:"Address and port of the HTTP API."`
-	Region   string `toml:"region" json:"region" apply:"live" doc:"Country of this PC as two letters; empty finds it by the time zone."`
-	LogLevel string `toml:"log_level" json:"log_level" apply:"live" doc:"debug, info, warn or error."`
+	Listen    string `toml:"listen" json:"listen" apply:"restart" doc:"Address and port of the HTTP API."`
+	P2PListen string `toml:"p2p_listen" json:"p2p_listen" apply:"restart" doc:"Address and port for other nodes, used when the swarm starts."`
+	Region    string `toml:"region" json:"region" apply:"live" doc:"Country of this PC as two letters; empty finds it by the time zone."`
+	LogLevel  string `toml:"log_level" json:"log_level" apply:"live" doc:"debug, info, warn or error."`
 
 	RuntimeDir string `toml:"runtime" json:"runtime" apply:"restart" doc:"Folder of the llama.cpp libraries; empty looks beside the program, then in the data and cache folders."`
 	WorkerPath string `toml:"worker" json:"worker" apply:"restart" doc:"The shoal-worker program; empty looks beside the program, then in PATH."`
@@ -44,6 +45,7 @@ type Settings struct {
 func Default() Settings {
 	return Settings{
 		Listen:                "127.0.0.1:8800",
+		P2PListen:             "0.0.0.0:8810",
 		LogLevel:              "info",
 		Contribution:          Moderate,
 		GPULayers:             -1,

@@ -31,20 +31,26 @@ func (s *Settings) Verify() error {
 	if _, err := s.Port(); err != nil {
 		return err
 	}
+	if _, err := port("p2p_listen", s.P2PListen); err != nil {
+		return err
+	}
 	return verifyOrigins(s.CORSAllow)
 }
 
 // Port is the port of Listen; 0 takes a free one.
-func (s *Settings) Port() (int, error) {
-	_, text, err := net.SplitHostPort(s.Listen)
+func (s *Settings) Port() (int, error) { return port("listen", s.Listen) }
+
+// port is the port of the setting key, an address HOST:PORT.
+func port(key, address string) (int, error) {
+	_, text, err := net.SplitHostPort(address)
 	if err != nil {
-		return 0, invalid("listen", "listen must be HOST:PORT, for example 127.0.0.1:8800")
+		return 0, invalid(key, "%s must be HOST:PORT, for example 127.0.0.1:8800", key)
 	}
-	port, err := strconv.ParseUint(text, 10, 16)
+	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
-		return 0, invalid("listen", "the port of listen must be 0 to 65535")
+		return 0, invalid(key, "the port of %s must be 0 to 65535", key)
 	}
-	return int(port), nil
+	return int(n), nil
 }
 
 type bounds struct {
