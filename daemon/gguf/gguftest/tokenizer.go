@@ -66,6 +66,7 @@ func (b *builder) sentencePiece(v *vocabulary) {
 	}
 	v.add("<|im_start|>", 0, tokenControl)
 	v.add("<|im_end|>", 0, tokenControl)
+	v.add("<|endoftext|>", 0, tokenControl)
 	v.add("▁", -1000, tokenNormal)
 	for c := 'a'; c <= 'z'; c++ {
 		v.add(string(c), -1001-float32(c-'a'), tokenNormal)
