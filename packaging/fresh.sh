@@ -17,13 +17,11 @@ mkdir "$work/home"
 git clone -q "$top" "$work/shoal"
 [ ! -d "$top/../shared" ] || ln -s "$(cd "$top/../shared" && pwd)" "$work/shared"
 cd "$work/shoal"
-clean() {
-	env -i PATH="$PATH" HOME="$work/home" LANG=C.UTF-8 TERM=dumb CI=true "$@"
-}
+clean=(env -i PATH="$PATH" HOME="$work/home" LANG=C.UTF-8 TERM=dumb CI=true)
 
-clean make test </dev/null
+"${clean[@]}" make test </dev/null
 
-clean make run </dev/null >"$work/run.log" 2>&1 &
+"${clean[@]}" make run </dev/null >"$work/run.log" 2>&1 &
 node=$!
 for _ in $(seq 600); do
 	line=$(grep -m 1 -oE 'curl .*' "$work/run.log" || true)
@@ -33,7 +31,7 @@ for _ in $(seq 600); do
 done
 cat "$work/run.log"
 [ -n "$line" ] || { echo 'fresh: make run printed no curl line' >&2 && exit 1; }
-answer=$(clean bash -c "$line")
+answer=$("${clean[@]}" bash -c "$line")
 echo "$answer"
 grep -q '"choices"' <<<"$answer" || { echo 'fresh: the curl line got no answer' >&2 && exit 1; }
 echo 'fresh: both commands work'
