@@ -1,0 +1,115 @@
+package api
+
+import (
+	_ "embed"
+	"encoding/json"
+	"net/http"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+//go:embed openapi.yaml
+var openAPIDocument []byte
+
+func (s *Server) openAPI(c *call) error {
+	c.Data(http.StatusOK, "application/yaml", openAPIDocument)
+	return nil
+}
+
+func (s *Server) health(c *call) error {
+	c.JSON(http.StatusOK, map[string]string{"status": "ok"})
+	return nil
+}
+
+func (s *Server) healthReady(c *call) error {
+	ready, subsystems := s.node.Ready(c.ctx())
+	status := http.StatusOK
+	if !ready {
+		status = http.StatusServiceUnavailable
+	}
+	c.JSON(status, map[string]any{"ready": ready, "subsystems": subsystems})
+	return nil
+}
+
+func (s *Server) serveMetrics(c *call) error {
+	s.metrics.handler.ServeHTTP(c.Writer, c.Request)
+	return nil
+}
+
+func (s *Server) stats(c *call) error {
+	stats := s.node.Stats(c.ctx())
+	stats.LoadedModels = list(stats.LoadedModels)
+	c.JSON(http.StatusOK, stats)
+	return nil
+}
+
+func (s *Server) version(c *call) error {
+	c.JSON(http.StatusOK, s.node.Version(c.ctx()))
+	return nil
+}
+
+func (s *Server) apiKey(c *call) error {
+	c.JSON(http.StatusOK, map[string]string{"api_key": s.node.APIKey()})
+	return nil
+}
+
+func (s *Server) getConfig(c *call) error {
+	c.JSON(http.StatusOK, s.node.Config(c.ctx()))
+	return nil
+}
+
+func (s *Server) putConfig(c *call) error {
+	var patch map[string]json.RawMessage
+	if err := json.Unmarshal(c.body, &patch); err != nil || patch == nil {
+		return core.Errorf(core.CodeInvalidRequest, "the body must be a JSON object of settings")
+	}
+	if err := s.node.SetConfig(c.ctx(), c.body); err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, map[string]string{"status": "ok"})
+	return nil
+}
+
+func (s *Server) reloadConfig(c *call) error {
+	applied, restart, err := s.node.ReloadConfig(c.ctx())
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, map[string]any{
+		"status":           "ok",
+		"changed":          len(applied) + len(restart),
+		"applied":          list(applied),
+		"restart_required": list(restart),
+	})
+	return nil
+}
+
+func (s *Server) pause(c *call) error {
+	if err := s.node.Pause(c.ctx()); err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, map[string]string{"status": "paused"})
+	return nil
+}
+
+func (s *Server) resume(c *call) error {
+	if err := s.node.Resume(c.ctx()); err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, map[string]string{"status": "resumed"})
+	return nil
+}
+
+func (s *Server) shutdown(c *call) error {
+	c.JSON(http.StatusOK, map[string]string{"status": "shutting_down"})
+	s.node.Shutdown()
+	return nil
+}
+
+// list is never nil, so that JSON shows [] and not null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shoal-p2p/shoal/daemon/api/openai"
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+func (s *Server) chatCompletions(c *call) error {
+	req, err := openai.ChatRequest(c.body)
+	if err != nil {
+		return err
+	}
+	return s.complete(c, req)
+}
+
+func (s *Server) completions(c *call) error {
+	req, err := openai.CompletionRequest(c.body)
+	if err != nil {
+		return err
+	}
+	return s.complete(c, req)
+}
+
+func (s *Server) complete(c *call, req *openai.Request) error {
+	model, err := s.resolveModel(c.ctx(), req.Model)
+	if err != nil {
+		return err
+	}
+	req.Model = model
+	req.Requester = requester(c.requester, req.Caller)
+	if req.Stream {
+		return s.streamCompletion(c, req)
+	}
+	jobs := split(req)
+	replies, err := s.generate(c.ctx(), jobs, func(int, core.Delta) error { return nil })
+	if err != nil {
+		return err
+	}
+	out := newCompletion(req, "chat.completion")
+	for i, r := range replies {
+		out.Choices = append(out.Choices, wholeChoice(req, i, r))
+	}
+	out.Usage = openai.NewUsage(usages(replies), req.N)
+	c.JSON(http.StatusOK, out)
+	return nil
+}
+
+// requester keeps the prefix caches of senders, and of the users they tell apart, from each other.
+func requester(from, user string) string { return from + "\x00" + user }
+
+// split makes one job for each reply that was asked for; the replies to one prompt lie together.
+func split(req *openai.Request) []*core.GenerateRequest {
+	prompts := req.Prompts
+	if req.Chat {
+		prompts = make([]openai.Prompt, 1)
+	}
+	var jobs []*core.GenerateRequest
+	for _, p := range prompts {
+		for range req.N {
+			job := req.GenerateRequest
+			job.Prompt, job.PromptIDs = p.Text, p.Tokens
+			job.Sampling.Seed = nextSeed(req.Sampling.Seed, len(jobs))
+			jobs = append(jobs, &job)
+		}
+	}
+	return jobs
+}
+
+// nextSeed gives each of several replies its own seed; the first has the one that was asked for.
+func nextSeed(seed *uint32, i int) *uint32 {
+	if seed == nil {
+		return nil
+	}
+	next := *seed + uint32(i)
+	return &next
+}
+
+// generate runs the jobs at the same time. emit is called with the index of the job, from several goroutines.
+// The first error ends all.
+func (s *Server) generate(ctx context.Context, jobs []*core.GenerateRequest, emit func(int, core.Delta) error) ([]*core.Reply, error) {
+	replies := make([]*core.Reply, len(jobs))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, job := range jobs {
+		group.Go(func() (err error) {
+			watch := s.metrics.begin()
+			defer func() { watch.end(replies[i]) }()
+			replies[i], err = s.node.Generate(ctx, job, func(d core.Delta) error {
+				watch.token()
+				return emit(i, d)
+			})
+			return err
+		})
+	}
+	return replies, group.Wait()
+}
+
+// resolveModel turns "auto" into a model: the first, by name, of those in memory, else of those on this disk.
+func (s *Server) resolveModel(ctx context.Context, name string) (string, error) {
+	if name != "auto" {
+		if _, err := core.ParseModelID(name); err != nil {
+			return "", core.Errorf(core.CodeNotFound, "the model %q does not exist here", clean(name)).
+				WithParam("model").WithHint("GET /v1/models lists the models.")
+		}
+		return name, nil
+	}
+	models := s.node.Models(ctx)
+	slices.SortFunc(models, func(a, b core.ModelInfo) int { return compareAuto(a, b) })
+	if len(models) == 0 || autoRank(models[0]) == notAuto {
+		return "", core.Errorf(core.CodeNotReady, "no model is on this PC").
+			WithHint("Import a GGUF file with `shoald import FILE`.")
+	}
+	return models[0].ID, nil
+}
+
+const notAuto = 2
+
+func autoRank(m core.ModelInfo) int {
+	switch m.Status {
+	case core.StatusLoaded:
+		return 0
+	case core.StatusReady, core.StatusLoading:
+		return 1
+	}
+	return notAuto
+}
+
+func compareAuto(a, b core.ModelInfo) int {
+	if d := autoRank(a) - autoRank(b); d != 0 {
+		return d
+	}
+	if a.ID < b.ID {
+		return -1
+	}
+	return 1
+}
+
+// newCompletion starts a reply; object is that of chat, plain completions have only one.
+func newCompletion(req *openai.Request, object string) openai.Completion {
+	prefix := "chatcmpl-"
+	if !req.Chat {
+		prefix, object = "cmpl-", "text_completion"
+	}
+	return openai.Completion{
+		ID:      prefix + uuid.NewString(),
+		Object:  object,
+		Created: time.Now().Unix(),
+		Model:   req.Model,
+	}
+}
+
+func wholeChoice(req *openai.Request, i int, r *core.Reply) openai.Choice {
+	out := openai.Choice{Index: i, FinishReason: &r.FinishReason}
+	if !req.Chat {
+		out.Text = &r.Message.Content
+		if lp, _ := openai.NewTextLogprobs(r.Logprobs, 0); lp != nil {
+			out.Logprobs = lp
+		}
+		return out
+	}
+	message := r.Message
+	if req.SingleToolCall && len(message.ToolCalls) > 1 {
+		message.ToolCalls = message.ToolCalls[:1]
+	}
+	out.Message = openai.NewMessage(message)
+	if lp := openai.NewChatLogprobs(r.Logprobs); lp != nil {
+		out.Logprobs = lp
+	}
+	return out
+}
+
+func usages(replies []*core.Reply) []core.Usage {
+	all := make([]core.Usage, len(replies))
+	for i, r := range replies {
+		all[i] = r.Usage
+	}
+	return all
+}

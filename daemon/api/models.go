@@ -1,0 +1,72 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/shoal-p2p/shoal/daemon/api/openai"
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+func (s *Server) listModels(c *call) error {
+	list := openai.Models{Object: "list", Data: []openai.Model{}}
+	for _, m := range s.node.Models(c.ctx()) {
+		if usable(m) {
+			list.Data = append(list.Data, s.openAIModel(m))
+		}
+	}
+	c.JSON(http.StatusOK, list)
+	return nil
+}
+
+func (s *Server) getModel(c *call) error {
+	for _, m := range s.node.Models(c.ctx()) {
+		if m.ID == c.Param("id") && usable(m) {
+			c.JSON(http.StatusOK, s.openAIModel(m))
+			return nil
+		}
+	}
+	return core.Errorf(core.CodeNotFound, "the model %q does not exist here", clean(c.Param("id"))).WithParam("model")
+}
+
+// usable tells whether a request for m can be answered.
+func usable(m core.ModelInfo) bool {
+	switch m.Status {
+	case core.StatusLoaded, core.StatusReady, core.StatusLoading:
+		return true
+	}
+	return m.GlobalAvailable
+}
+
+// openAIModel is m in the shape of the OpenAI API. When a model was made is not known; the server's own start
+// stands in for it, since clients expect a time.
+func (s *Server) openAIModel(m core.ModelInfo) openai.Model {
+	return openai.Model{
+		ID:            m.ID,
+		Object:        "model",
+		Created:       s.started.Unix(),
+		OwnedBy:       m.Source,
+		MaxModelLen:   m.ContextLength,
+		ContextLength: m.ContextLength,
+	}
+}
+
+func (s *Server) embeddings(c *call) error {
+	req, err := openai.EmbeddingRequest(c.body)
+	if err != nil {
+		return err
+	}
+	model, err := s.resolveModel(c.ctx(), req.Model)
+	if err != nil {
+		return err
+	}
+	inputs := make([]EmbedInput, len(req.Inputs))
+	for i, p := range req.Inputs {
+		inputs[i] = EmbedInput{Text: p.Text, Tokens: p.Tokens}
+	}
+	vectors, usage, err := s.node.Embed(c.ctx(), model, inputs)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, openai.NewEmbeddings(model, vectors, usage, req.Base64))
+	return nil
+}

@@ -1,0 +1,187 @@
+package openai
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// Bounds of a request. Each keeps one request from taking the node's memory or time for itself.
+const (
+	maxModelName  = 256
+	maxTokens     = 1 << 20
+	maxChoices    = 16
+	maxStops      = 16
+	maxStopLength = 256
+	maxBiases     = 1024
+	maxLogprobs   = 20
+	maxGrammar    = 1 << 20
+)
+
+// What a request gets that does not say how to sample; llama.cpp's own defaults.
+const (
+	defaultTemperature = 0.8
+	defaultTopK        = 40
+	defaultTopP        = 0.95
+	defaultMinP        = 0.05
+)
+
+// samplingParams are the fields about sampling that chat and plain completions share.
+type samplingParams struct {
+	Temperature      *float64           `json:"temperature"`
+	TopP             *float64           `json:"top_p"`
+	TopK             *int               `json:"top_k"`
+	MinP             *float64           `json:"min_p"`
+	RepeatPenalty    *float64           `json:"repeat_penalty"`
+	FrequencyPenalty *float64           `json:"frequency_penalty"`
+	PresencePenalty  *float64           `json:"presence_penalty"`
+	Seed             *int64             `json:"seed"`
+	LogitBias        map[string]float64 `json:"logit_bias"`
+	Grammar          string             `json:"grammar"`
+	Stop             stopList           `json:"stop"`
+	N                *int               `json:"n"`
+	Stream           bool               `json:"stream"`
+	StreamOptions    *streamOptions     `json:"stream_options"`
+}
+
+var samplingFields = []string{
+	"temperature", "top_p", "top_k", "min_p", "repeat_penalty", "frequency_penalty", "presence_penalty", "seed",
+	"logit_bias", "grammar", "stop", "n", "stream", "stream_options",
+}
+
+type streamOptions struct {
+	IncludeUsage       bool `json:"include_usage"`
+	IncludeObfuscation bool `json:"include_obfuscation"`
+}
+
+// stopList is one stop string or a list of them.
+type stopList []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *stopList) UnmarshalJSON(raw []byte) error {
+	var one string
+	if string(raw) == "null" {
+		return nil
+	}
+	if json.Unmarshal(raw, &one) == nil {
+		*l = stopList{one}
+		return nil
+	}
+	var many []string
+	if err := json.Unmarshal(raw, &many); err != nil {
+		return refuse("stop", "stop must be a string or a list of strings")
+	}
+	*l = many
+	return nil
+}
+
+func (l stopList) check() error {
+	if len(l) > maxStops {
+		return refuse("stop", "stop may hold at most %d strings", maxStops)
+	}
+	for _, s := range l {
+		if s == "" || len(s) > maxStopLength {
+			return refuse("stop", "a stop string must have 1 to %d bytes", maxStopLength)
+		}
+	}
+	return nil
+}
+
+// sampling checks the parameters and returns them in the node's words, with defaults filled in.
+func (p *samplingParams) sampling() (s core.Sampling, err error) {
+	if err := p.check(); err != nil {
+		return s, err
+	}
+	bias, err := logitBias(p.LogitBias)
+	if err != nil {
+		return s, err
+	}
+	return core.Sampling{
+		Temperature:      or(p.Temperature, defaultTemperature),
+		TopK:             or(p.TopK, defaultTopK),
+		TopP:             or(p.TopP, defaultTopP),
+		MinP:             or(p.MinP, defaultMinP),
+		RepeatPenalty:    or(p.RepeatPenalty, 1),
+		FrequencyPenalty: or(p.FrequencyPenalty, 0),
+		PresencePenalty:  or(p.PresencePenalty, 0),
+		Seed:             foldSeed(p.Seed),
+		LogitBias:        bias,
+	}, nil
+}
+
+func (p *samplingParams) check() error {
+	for _, err := range []error{
+		between("temperature", p.Temperature, 0, 2),
+		between("top_p", p.TopP, 0, 1),
+		between("top_k", p.TopK, 0, 1<<20),
+		between("min_p", p.MinP, 0, 1),
+		between("repeat_penalty", p.RepeatPenalty, 0, 2),
+		between("frequency_penalty", p.FrequencyPenalty, -2, 2),
+		between("presence_penalty", p.PresencePenalty, -2, 2),
+		between("n", p.N, 1, maxChoices),
+		p.Stop.check(),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if len(p.Grammar) > maxGrammar {
+		return refuse("grammar", "grammar may have at most %d bytes", maxGrammar)
+	}
+	if p.StreamOptions != nil && !p.Stream {
+		return refuse("stream_options", "stream_options may only be sent with stream: true")
+	}
+	return nil
+}
+
+// logitBias reads token ids from the keys of a JSON object.
+func logitBias(in map[string]float64) (map[int32]float64, error) {
+	if len(in) > maxBiases {
+		return nil, refuse("logit_bias", "logit_bias may hold at most %d tokens", maxBiases)
+	}
+	if len(in) == 0 {
+		return nil, nil
+	}
+	out := make(map[int32]float64, len(in))
+	for key, v := range in {
+		id, err := strconv.ParseInt(key, 10, 32)
+		if err != nil || id < 0 {
+			return nil, refuse("logit_bias", "logit_bias: %q is not a token id", cut(key))
+		}
+		if !(v >= -100 && v <= 100) {
+			return nil, refuse("logit_bias", "logit_bias values must be between -100 and 100")
+		}
+		out[int32(id)] = v
+	}
+	return out, nil
+}
+
+// foldSeed makes the 64-bit seed of the API fit the engine's 32 bits; small seeds stay as they are.
+func foldSeed(seed *int64) *uint32 {
+	if seed == nil {
+		return nil
+	}
+	folded := uint32(*seed) ^ uint32(uint64(*seed)>>32)
+	return &folded
+}
+
+// checkModel refuses an empty or absurd model name.
+func checkModel(name string) error {
+	if name == "" || len(name) > maxModelName {
+		return refuse("model", "model must name a model in 1 to %d characters; GET /v1/models lists them", maxModelName)
+	}
+	return nil
+}
+
+// commonRules are the fields of chat and plain completions that ask for nothing or cannot be given.
+var commonRules = map[string]rule{
+	"user":                   harmless,
+	"metadata":               harmless,
+	"safety_identifier":      harmless,
+	"prompt_cache_key":       harmless,
+	"prompt_cache_retention": harmless,
+	"cache_prompt":           harmless,
+	"service_tier":           only("this node has one service tier", `"auto"`, `"default"`),
+	"store":                  only("completions are never stored", "false"),
+}
