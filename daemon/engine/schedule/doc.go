@@ -1,0 +1,8 @@
+// Package schedule runs many requests at once over one model: a Chain is its windows in a row as a pipeline, a
+// Scheduler decides which rows of which requests go into the next batch.
+//
+// The vocabulary: a job is one request. It waits in the queue until it is admitted, which gives it a slot: a
+// sequence number of the windows and a share of the KV cache. A flight is a batch under way through the chain; it
+// carries parts, each a run of rows of one job. A slot whose job has ended keeps its tokens cached, so that the
+// next job of the same requester with the same beginning need not run them again.
+package schedule

@@ -1,0 +1,216 @@
+package schedule
+
+import (
+	"context"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+)
+
+// flight is a batch under way. Flights are used again, so that a step allocates next to nothing.
+type flight struct {
+	batch   engine.Batch
+	parts   []part
+	passage Passage
+	land    func(Passage) // brings the flight back to the loop
+}
+
+// part is a run of rows of one job in a flight, or no rows when the flight only prepares the job.
+type part struct {
+	job    *job
+	first  int // index of the first row
+	rows   int
+	sample bool // the last row brings a token
+}
+
+// newFlight takes an unused flight.
+func (s *Scheduler) newFlight() *flight {
+	if n := len(s.idle); n > 0 {
+		f := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return f
+	}
+	f := &flight{}
+	f.land = func(p Passage) {
+		f.passage = p
+		s.landed <- f
+	}
+	return f
+}
+
+// recycle forgets what a flight carried.
+func (s *Scheduler) recycle(f *flight) {
+	clear(f.batch.Ops)
+	clear(f.parts)
+	f.batch = engine.Batch{Ops: f.batch.Ops[:0], Rows: f.batch.Rows[:0]}
+	f.parts, f.passage = f.parts[:0], Passage{}
+	s.idle = append(s.idle, f)
+}
+
+// add puts the next n tokens of a job into a flight.
+func (f *flight) add(j *job, n int) {
+	if !j.prepared && !j.embed {
+		f.batch.Ops = append(f.batch.Ops, engine.Op{Kind: engine.OpSampler, Seq: j.slot.seq, Sampler: &j.sampler})
+		j.prepared = true
+	}
+	p := part{job: j, first: len(f.batch.Rows), rows: n, sample: n == j.pending() && !j.embed}
+	for i := range n {
+		f.batch.Rows = append(f.batch.Rows, engine.Row{
+			Token:  j.tokens[j.sent+i],
+			Pos:    int32(j.sent + i),
+			Seq:    j.slot.seq,
+			Sample: j.embed || p.sample && i == n-1,
+		})
+	}
+	j.sent += n
+	j.sampling = p.sample
+	j.flights++
+	f.parts = append(f.parts, p)
+}
+
+// prepare puts only the sampler of a job into a flight.
+func (f *flight) prepare(j *job) {
+	f.batch.Ops = append(f.batch.Ops, engine.Op{Kind: engine.OpSampler, Seq: j.slot.seq, Sampler: &j.sampler})
+	j.prepared, j.preparing = true, true
+	j.flights++
+	f.parts = append(f.parts, part{job: j})
+}
+
+// send gives a flight to the chain. A flight of one job ends with that job's caller; others run to their end.
+func (s *Scheduler) send(ctx context.Context, f *flight) {
+	if len(f.parts) == 1 && len(f.batch.Rows) > 0 {
+		ctx = f.parts[0].job.ctx
+	}
+	s.turn++
+	for _, p := range f.parts {
+		p.job.turn = s.turn
+	}
+	s.stats.Batches++
+	s.stats.Rows += int64(len(f.batch.Rows))
+	s.flying++
+	if err := s.chain.Submit(ctx, &f.batch, f.land); err != nil {
+		s.landed <- f.failed(err)
+	}
+}
+
+func (f *flight) failed(err error) *flight {
+	f.passage = Passage{Err: err}
+	return f
+}
+
+// land takes in what came of a flight: tokens go to the callers, jobs end, the cache's book is brought up to date.
+func (s *Scheduler) land(f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flying--
+	s.measure(f)
+	sample, vector := 0, 0
+	for _, p := range f.parts {
+		p.job.flights--
+		if f.passage.Err != nil {
+			s.partFailed(p.job, f.passage.Err)
+			continue
+		}
+		s.partDone(p)
+		if p.job.embed {
+			s.partEmbedded(p, f.passage.Output.Embeddings[vector:vector+p.rows])
+			vector += p.rows
+		}
+		if p.sample {
+			s.sampled(p.job, f.passage.Output.Samples[sample])
+			sample++
+		}
+	}
+	s.recycle(f)
+}
+
+// measure learns how long a prefill row takes; steps of a few rows say too little.
+func (s *Scheduler) measure(f *flight) {
+	rows := len(f.batch.Rows)
+	if f.passage.Err != nil || rows < minChunk {
+		return
+	}
+	took := max(1, f.passage.Slowest/time.Duration(rows))
+	if s.rowTime == 0 {
+		s.rowTime = took
+		return
+	}
+	s.rowTime = (3*s.rowTime + took) / 4
+}
+
+func (s *Scheduler) partFailed(j *job, err error) {
+	if j.ended {
+		return
+	}
+	j.suspect = core.CodeOf(err) != core.CodeCancelled
+	s.end(j, "", err)
+}
+
+func (s *Scheduler) partDone(p part) {
+	p.job.sure += p.rows
+	if p.rows == 0 {
+		p.job.preparing = false
+	}
+}
+
+func (s *Scheduler) partEmbedded(p part, vectors [][]float32) {
+	j := p.job
+	j.vectors = append(j.vectors, vectors...)
+	if len(j.vectors) == j.prompt && !j.ended {
+		s.end(j, core.FinishStop, nil)
+	}
+}
+
+// sampled hands a token to the job's caller. There is room for it: a blocked job sends no rows.
+func (s *Scheduler) sampled(j *job, sample engine.Sample) {
+	if j.ended {
+		return
+	}
+	j.sampling = false
+	j.tokens = append(j.tokens, sample.Token)
+	s.stats.TokensOut++
+	j.out <- sample
+	switch {
+	case sample.End:
+		s.end(j, core.FinishStop, nil)
+	case j.generated() >= j.limit:
+		s.end(j, core.FinishLength, nil)
+	}
+}
+
+// end closes a job in whatever state it is and gives its slot back.
+func (s *Scheduler) end(j *job, reason string, err error) {
+	j.ended, j.reason, j.err = true, reason, err
+	if j.stall != nil {
+		j.stall.Stop()
+	}
+	if j.slot == nil {
+		s.queue.remove(j)
+	} else {
+		s.leave(j)
+	}
+	j.cancel()
+	close(j.out)
+}
+
+// leave takes an active job out of the schedule. Rows of it still under way are trimmed by the operation that
+// release adds, which reaches every window after them.
+func (s *Scheduler) leave(j *job) {
+	kept := j.tokens[:j.sure]
+	if j.embed || j.suspect {
+		kept = nil
+	}
+	s.cache.release(j.slot, j.requester, kept, j.suspect || j.sent != len(kept))
+	s.queue.retire(j.requester)
+	s.active = without(s.active, j)
+}
+
+func without(jobs []*job, gone *job) []*job {
+	for i, j := range jobs {
+		if j == gone {
+			return append(jobs[:i], jobs[i+1:]...)
+		}
+	}
+	return jobs
+}
