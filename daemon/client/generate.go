@@ -1,0 +1,342 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/shoal-p2p/shoal/daemon/api"
+	"github.com/shoal-p2p/shoal/daemon/api/openai"
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// maxEvent bounds one line of a stream.
+const maxEvent = 8 << 20
+
+// Generate implements api.Generator by a stream of chat completions or, for a prompt, plain completions.
+func (c *Client) Generate(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error) {
+	path, body := "/v1/completions", completionBody(req)
+	if req.Messages != nil {
+		path, body = "/v1/chat/completions", chatBody(req)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	response, err := c.send(ctx, http.MethodPost, path, body, "text/event-stream")
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode >= 300 {
+		return nil, replyError(response)
+	}
+	reply := &core.Reply{Message: core.Message{Role: "assistant"}}
+	return reply, c.readEvents(ctx, response.Body, func(data []byte) error {
+		return addChunk(reply, data, emit)
+	})
+}
+
+// readEvents calls handle with the data of each event until the mark of a complete reply.
+func (c *Client) readEvents(ctx context.Context, r io.Reader, handle func([]byte) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 4<<10), maxEvent)
+	for lines.Scan() {
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
+		if !ok {
+			continue // an empty line or a comment
+		}
+		if string(data) == "[DONE]" {
+			return nil
+		}
+		if err := handle(data); err != nil {
+			return err
+		}
+	}
+	return c.cutOff(ctx, errors.Join(lines.Err(), io.ErrUnexpectedEOF))
+}
+
+// chunk is what the client reads of a chunk, of either kind of completions.
+type chunk struct {
+	Model   string `json:"model"`
+	Choices []struct {
+		Text         string        `json:"text"`
+		Delta        openai.Delta  `json:"delta"`
+		Logprobs     chunkLogprobs `json:"logprobs"`
+		FinishReason string        `json:"finish_reason"`
+	} `json:"choices"`
+	Usage *openai.Usage       `json:"usage"`
+	Error *openai.ErrorDetail `json:"error"`
+}
+
+// chunkLogprobs reads both shapes of log probabilities.
+type chunkLogprobs struct {
+	Content []openai.TokenLogprob `json:"content"`
+	openai.TextLogprobs
+}
+
+// addChunk adds one chunk to reply and emits what is new.
+func addChunk(reply *core.Reply, data []byte, emit func(core.Delta) error) error {
+	var in chunk
+	if err := json.Unmarshal(data, &in); err != nil {
+		return core.Errorf(core.CodeInternal, "read a chunk of the reply: %w", err)
+	}
+	if in.Error != nil {
+		return bodyError(openai.ErrorBody{Error: *in.Error})
+	}
+	reply.Model = in.Model
+	if in.Usage != nil {
+		reply.Usage = core.Usage{PromptTokens: in.Usage.PromptTokens, CompletionTokens: in.Usage.CompletionTokens}
+		if d := in.Usage.PromptTokensDetails; d != nil {
+			reply.Usage.CachedTokens = d.CachedTokens
+		}
+	}
+	if len(in.Choices) == 0 {
+		return nil
+	}
+	choice := in.Choices[0]
+	if choice.FinishReason != "" {
+		reply.FinishReason = choice.FinishReason
+	}
+	d := core.Delta{Text: choice.Text, Reasoning: choice.Delta.ReasoningContent, Logprobs: choice.Logprobs.tokens()}
+	if choice.Delta.Content != nil {
+		d.Text = *choice.Delta.Content
+	}
+	for _, call := range choice.Delta.ToolCalls {
+		piece := core.ToolCallDelta{ID: call.ID, Name: call.Function.Name, Arguments: call.Function.Arguments}
+		if call.Index != nil {
+			piece.Index = *call.Index
+		}
+		d.ToolCalls = append(d.ToolCalls, piece)
+	}
+	if d.Text == "" && d.Reasoning == "" && d.ToolCalls == nil && d.Logprobs == nil {
+		return nil
+	}
+	if err := addDelta(reply, d); err != nil {
+		return err
+	}
+	return emit(d)
+}
+
+// addDelta adds a piece to the whole message.
+func addDelta(reply *core.Reply, d core.Delta) error {
+	m := &reply.Message
+	m.Content += d.Text
+	m.ReasoningContent += d.Reasoning
+	reply.Logprobs = append(reply.Logprobs, d.Logprobs...)
+	for _, piece := range d.ToolCalls {
+		if piece.Index < 0 || piece.Index > len(m.ToolCalls) {
+			return core.Errorf(core.CodeInternal, "the node sent tool call %d before those in front of it", piece.Index)
+		}
+		if piece.Index == len(m.ToolCalls) {
+			m.ToolCalls = append(m.ToolCalls, core.ToolCall{})
+		}
+		call := &m.ToolCalls[piece.Index]
+		call.ID += piece.ID
+		call.Name += piece.Name
+		call.Arguments += piece.Arguments
+	}
+	return nil
+}
+
+func (l chunkLogprobs) tokens() []core.TokenLogprob {
+	var out []core.TokenLogprob
+	for _, t := range l.Content {
+		token := tokenLogprob(t)
+		for _, top := range t.TopLogprobs {
+			token.Top = append(token.Top, tokenLogprob(top))
+		}
+		out = append(out, token)
+	}
+	for i, text := range l.Tokens {
+		token := core.TokenLogprob{Token: text, Bytes: []byte(text)}
+		if i < len(l.TokenLogprobs) {
+			token.Logprob = l.TokenLogprobs[i]
+		}
+		out = append(out, token)
+	}
+	return out
+}
+
+func tokenLogprob(t openai.TokenLogprob) core.TokenLogprob {
+	out := core.TokenLogprob{Token: t.Token, Logprob: t.Logprob}
+	for _, b := range t.Bytes {
+		out.Bytes = append(out.Bytes, byte(b))
+	}
+	return out
+}
+
+// Embed implements api.Generator. The inputs must be all texts or all tokens.
+func (c *Client) Embed(ctx context.Context, model string, inputs []api.EmbedInput) ([][]float32, core.Usage, error) {
+	var texts []string
+	var tokens [][]int32
+	for _, in := range inputs {
+		if in.Tokens != nil {
+			tokens = append(tokens, in.Tokens)
+		} else {
+			texts = append(texts, in.Text)
+		}
+	}
+	body := map[string]any{"model": model, "input": texts, "encoding_format": "base64"}
+	if tokens != nil {
+		if texts != nil {
+			return nil, core.Usage{}, core.Errorf(core.CodeInvalidRequest, "the inputs must be all texts or all tokens")
+		}
+		body["input"] = tokens
+	}
+	var out struct {
+		Data []struct {
+			Index     int    `json:"index"`
+			Embedding []byte `json:"embedding"` // base64 in JSON
+		} `json:"data"`
+		Usage core.Usage `json:"usage"`
+	}
+	if err := c.call(ctx, http.MethodPost, "/v1/embeddings", body, &out); err != nil {
+		return nil, core.Usage{}, err
+	}
+	vectors := make([][]float32, len(inputs))
+	for _, e := range out.Data {
+		if e.Index < 0 || e.Index >= len(vectors) {
+			return nil, core.Usage{}, core.Errorf(core.CodeInternal, "the node sent a vector that was not asked for")
+		}
+		vectors[e.Index] = decodeVector(e.Embedding)
+	}
+	return vectors, out.Usage, nil
+}
+
+func decodeVector(raw []byte) []float32 {
+	v := make([]float32, len(raw)/4)
+	for i := range v {
+		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	}
+	return v
+}
+
+func completionBody(req *core.GenerateRequest) map[string]any {
+	body := samplingBody(req)
+	body["prompt"] = any(req.Prompt)
+	if req.PromptIDs != nil {
+		body["prompt"] = req.PromptIDs
+	}
+	body["echo"] = req.Echo
+	if req.MaxTokens == 0 {
+		body["max_tokens"] = 1 << 20 // the API's default is 16; the node cuts it to what the context holds
+	}
+	if req.Sampling.Logprobs {
+		body["logprobs"] = req.Sampling.TopLogprobs
+	}
+	return body
+}
+
+func chatBody(req *core.GenerateRequest) map[string]any {
+	body := samplingBody(req)
+	messages := make([]map[string]any, len(req.Messages))
+	for i, m := range req.Messages {
+		messages[i] = messageBody(m)
+	}
+	body["messages"] = messages
+	if req.Tools != nil {
+		body["tools"] = toolBodies(req.Tools)
+	}
+	switch req.ToolChoice {
+	case "":
+	case "auto", "none", "required":
+		body["tool_choice"] = req.ToolChoice
+	default:
+		body["tool_choice"] = map[string]any{"type": "function", "function": map[string]string{"name": req.ToolChoice}}
+	}
+	if req.TemplateArgs != nil {
+		body["chat_template_kwargs"] = req.TemplateArgs
+	}
+	if req.Sampling.Logprobs {
+		body["logprobs"] = true
+		body["top_logprobs"] = req.Sampling.TopLogprobs
+	}
+	switch req.Format.Kind {
+	case "json_object":
+		body["response_format"] = map[string]any{"type": "json_object"}
+	case "json_schema":
+		schema := map[string]any{"name": "reply", "schema": req.Format.Schema}
+		body["response_format"] = map[string]any{"type": "json_schema", "json_schema": schema}
+	}
+	return body
+}
+
+// samplingBody has the fields of both kinds of completions.
+func samplingBody(req *core.GenerateRequest) map[string]any {
+	s := req.Sampling
+	body := map[string]any{
+		"model": req.Model, "stream": true, "stream_options": map[string]bool{"include_usage": true},
+		"temperature": s.Temperature, "top_k": s.TopK, "top_p": oneIfZero(s.TopP), "min_p": s.MinP,
+		"repeat_penalty": oneIfZero(s.RepeatPenalty), "frequency_penalty": s.FrequencyPenalty, "presence_penalty": s.PresencePenalty,
+	}
+	if s.Seed != nil {
+		body["seed"] = *s.Seed
+	}
+	if len(s.LogitBias) > 0 {
+		bias := make(map[string]float64, len(s.LogitBias))
+		for id, v := range s.LogitBias {
+			bias[strconv.Itoa(int(id))] = v
+		}
+		body["logit_bias"] = bias
+	}
+	if grammar := s.Grammar + req.Format.GBNF; grammar != "" {
+		body["grammar"] = grammar
+	}
+	if req.MaxTokens > 0 {
+		body["max_tokens"] = req.MaxTokens
+	}
+	if len(req.Stop) > 0 {
+		body["stop"] = req.Stop
+	}
+	if req.Requester != "" {
+		body["user"] = req.Requester
+	}
+	return body
+}
+
+// oneIfZero writes out the neutral value that the zero of core.Sampling stands for.
+func oneIfZero(v float64) float64 {
+	if v == 0 {
+		return 1
+	}
+	return v
+}
+
+func messageBody(m core.Message) map[string]any {
+	out := map[string]any{"role": m.Role, "content": m.Content}
+	if m.ReasoningContent != "" {
+		out["reasoning_content"] = m.ReasoningContent
+	}
+	if m.Name != "" {
+		out["name"] = m.Name
+	}
+	if m.ToolCallID != "" {
+		out["tool_call_id"] = m.ToolCallID
+	}
+	var calls []openai.ToolCall
+	for _, c := range m.ToolCalls {
+		calls = append(calls, openai.ToolCall{ID: c.ID, Type: "function", Function: openai.FunctionCall{Name: c.Name, Arguments: c.Arguments}})
+	}
+	if calls != nil {
+		out["tool_calls"] = calls
+	}
+	return out
+}
+
+func toolBodies(tools []core.Tool) []map[string]any {
+	out := make([]map[string]any, len(tools))
+	for i, t := range tools {
+		f := map[string]any{"name": t.Name, "description": t.Description, "strict": t.Strict}
+		if t.Parameters != nil {
+			f["parameters"] = t.Parameters
+		}
+		out[i] = map[string]any{"type": "function", "function": f}
+	}
+	return out
+}

@@ -1,0 +1,173 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// get reads path for a method that returns no error.
+func get[T any](ctx context.Context, c *Client, path string) (out T) {
+	if err := c.call(ctx, http.MethodGet, path, nil, &out); err != nil {
+		c.cfg.OnError(err)
+	}
+	return out
+}
+
+func modelPath(id core.ModelID, rest string) string { return "/api/admin/models/" + id.String() + rest }
+
+func shardPath(id core.ModelID, index int, rest string) string {
+	return modelPath(id, fmt.Sprintf("/shards/%d%s", index, rest))
+}
+
+// Models implements api.Library.
+func (c *Client) Models(ctx context.Context) []core.ModelInfo {
+	return get[[]core.ModelInfo](ctx, c, "/api/admin/models")
+}
+
+// Metadata implements api.Library.
+func (c *Client) Metadata(ctx context.Context, id core.ModelID) (out core.Metadata, err error) {
+	err = c.call(ctx, http.MethodGet, modelPath(id, "/metadata"), nil, &out)
+	return out, err
+}
+
+// Progress implements api.Library.
+func (c *Client) Progress(ctx context.Context, id core.ModelID) (out core.ModelProgress, err error) {
+	err = c.call(ctx, http.MethodGet, modelPath(id, "/status"), nil, &out)
+	return out, err
+}
+
+// Load implements api.Library.
+func (c *Client) Load(ctx context.Context, id core.ModelID) (core.ModelInfo, error) {
+	if err := c.call(ctx, http.MethodPost, modelPath(id, "/load"), nil, nil); err != nil {
+		return core.ModelInfo{}, err
+	}
+	var all []core.ModelInfo
+	if err := c.call(ctx, http.MethodGet, "/api/admin/models", nil, &all); err != nil {
+		return core.ModelInfo{}, err
+	}
+	for _, m := range all {
+		if m.ID == id.String() {
+			return m, nil
+		}
+	}
+	return core.ModelInfo{}, core.Errorf(core.CodeNotFound, "the model %s was removed meanwhile", id)
+}
+
+// Unload implements api.Library.
+func (c *Client) Unload(ctx context.Context, id core.ModelID) (out core.ModelUnloaded, err error) {
+	err = c.call(ctx, http.MethodPost, modelPath(id, "/unload"), nil, &out)
+	return out, err
+}
+
+// LoadShard implements api.Library.
+func (c *Client) LoadShard(ctx context.Context, id core.ModelID, index int) (out core.ShardLoaded, err error) {
+	err = c.call(ctx, http.MethodPost, shardPath(id, index, "/load"), nil, &out)
+	return out, err
+}
+
+// UnloadShard implements api.Library.
+func (c *Client) UnloadShard(ctx context.Context, id core.ModelID, index int) (out core.ShardUnloaded, err error) {
+	err = c.call(ctx, http.MethodPost, shardPath(id, index, "/unload"), nil, &out)
+	return out, err
+}
+
+// LockShard implements api.Library.
+func (c *Client) LockShard(ctx context.Context, id core.ModelID, index int, locked bool) error {
+	return c.call(ctx, http.MethodPut, shardPath(id, index, "/lock"), map[string]bool{"locked": locked}, nil)
+}
+
+// DeleteModel implements api.Library.
+func (c *Client) DeleteModel(ctx context.Context, id core.ModelID) error {
+	return c.call(ctx, http.MethodDelete, modelPath(id, ""), nil, nil)
+}
+
+// DeleteShard implements api.Library.
+func (c *Client) DeleteShard(ctx context.Context, id core.ModelID, index int) error {
+	return c.call(ctx, http.MethodDelete, shardPath(id, index, ""), nil, nil)
+}
+
+// Rescan implements api.Library.
+func (c *Client) Rescan(ctx context.Context) (out core.Rescanned, err error) {
+	err = c.call(ctx, http.MethodPost, "/api/admin/rescan-shards", nil, &out)
+	return out, err
+}
+
+// Storage implements api.Library.
+func (c *Client) Storage(ctx context.Context) core.ShardStorage {
+	return get[core.ShardStorage](ctx, c, "/api/admin/shard-storage")
+}
+
+// Stats implements api.Control.
+func (c *Client) Stats(ctx context.Context) core.Stats {
+	return get[core.Stats](ctx, c, "/api/admin/stats")
+}
+
+// Version implements api.Control.
+func (c *Client) Version(ctx context.Context) core.Version {
+	return get[core.Version](ctx, c, "/api/admin/version")
+}
+
+// APIKey implements api.Control: the key the client was made with.
+func (c *Client) APIKey() string { return c.cfg.Key }
+
+// Ready implements api.Control. A node that cannot be reached is not ready.
+func (c *Client) Ready(ctx context.Context) (bool, map[string]string) {
+	response, err := c.send(ctx, http.MethodGet, "/health/ready", nil, "application/json")
+	if err != nil {
+		c.cfg.OnError(err)
+		return false, nil
+	}
+	defer response.Body.Close()
+	var out struct {
+		Ready      bool              `json:"ready"`
+		Subsystems map[string]string `json:"subsystems"`
+	}
+	if err := decode(response.Body, &out); err != nil {
+		c.cfg.OnError(err)
+	}
+	return out.Ready, out.Subsystems
+}
+
+// Config implements api.Control; the value is a json.RawMessage.
+func (c *Client) Config(ctx context.Context) any {
+	return get[json.RawMessage](ctx, c, "/api/admin/config")
+}
+
+// SetConfig implements api.Control.
+func (c *Client) SetConfig(ctx context.Context, patch []byte) error {
+	return c.call(ctx, http.MethodPut, "/api/admin/config", json.RawMessage(patch), nil)
+}
+
+// ReloadConfig implements api.Control.
+func (c *Client) ReloadConfig(ctx context.Context) (applied, restart []string, err error) {
+	var out struct {
+		Applied []string `json:"applied"`
+		Restart []string `json:"restart_required"`
+	}
+	err = c.call(ctx, http.MethodPost, "/api/admin/config/reload", nil, &out)
+	return out.Applied, out.Restart, err
+}
+
+// Pause implements api.Control.
+func (c *Client) Pause(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/api/admin/pause", nil, nil)
+}
+
+// Resume implements api.Control.
+func (c *Client) Resume(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/api/admin/resume", nil, nil)
+}
+
+// Shutdown implements api.Control.
+func (c *Client) Shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := c.call(ctx, http.MethodPost, "/api/admin/shutdown", nil, nil); err != nil {
+		c.cfg.OnError(err)
+	}
+}
