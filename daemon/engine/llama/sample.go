@@ -1,0 +1,269 @@
+package llama
+
+import (
+	"math"
+	"math/rand/v2"
+
+	binding "github.com/hybridgroup/yzma/pkg/llama"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+)
+
+// Limits of a Sampler.
+const (
+	maxGrammar = 512 << 10 // bytes
+	maxBias    = 4096
+	maxTop     = 128
+	penaltyRow = 256 // tokens that the repetition penalties look back
+)
+
+// sampler chooses the tokens of one sequence. A nil sampler takes the likeliest token.
+type sampler struct {
+	chain    binding.Sampler // 0: the likeliest token
+	grammar  binding.Sampler // 0: none
+	logprobs bool
+	top      int
+	cand     []binding.TokenData // scratch
+}
+
+// newSampler checks s and makes llama.cpp's samplers for it, in the order that llama.cpp's own server uses.
+func newSampler(w *Window, s *engine.Sampler) (*sampler, error) {
+	if err := checkSampler(s, w.shape.Vocabulary); err != nil {
+		return nil, err
+	}
+	out := &sampler{logprobs: s.Logprobs, top: s.TopLogprobs}
+	if s.Grammar != "" {
+		w.lib.lines.reset()
+		if out.grammar = binding.SamplerInitGrammar(w.vocab, s.Grammar, "root"); out.grammar == 0 {
+			return nil, core.Errorf(core.CodeInvalidRequest, "grammar: %s", w.lib.lines.reason()).WithParam("grammar")
+		}
+	}
+	greedy := s.Temperature <= 0
+	penalties := s.RepeatPenalty != 0 && s.RepeatPenalty != 1 || s.FrequencyPenalty != 0 || s.PresencePenalty != 0
+	if greedy && !penalties && len(s.LogitBias) == 0 {
+		return out, nil
+	}
+	out.chain = binding.SamplerChainInit(binding.SamplerChainParams{NoPerf: 1})
+	out.addBias(w, s.LogitBias)
+	if penalties {
+		repeat := s.RepeatPenalty
+		if repeat == 0 {
+			repeat = 1
+		}
+		out.add(binding.SamplerInitPenalties(int32(w.shape.Vocabulary), penaltyRow, float32(repeat),
+			float32(s.FrequencyPenalty), float32(s.PresencePenalty)))
+	}
+	if greedy {
+		out.add(binding.SamplerInitGreedy())
+	} else {
+		out.addRandom(s)
+	}
+	if penalties {
+		for _, t := range s.History[max(0, len(s.History)-penaltyRow):] {
+			binding.SamplerAccept(out.chain, binding.Token(t))
+		}
+	}
+	return out, nil
+}
+
+func (s *sampler) add(link binding.Sampler) { binding.SamplerChainAdd(s.chain, link) }
+
+func (s *sampler) addBias(w *Window, bias map[int32]float64) {
+	if len(bias) == 0 {
+		return
+	}
+	list := make([]binding.LogitBias, 0, len(bias))
+	for token, b := range bias {
+		list = append(list, binding.LogitBias{Token: binding.Token(token), Bias: float32(b)})
+	}
+	s.add(binding.SamplerInitLogitBias(int32(w.shape.Vocabulary), int32(len(list)), &list[0]))
+}
+
+func (s *sampler) addRandom(from *engine.Sampler) {
+	if from.TopK > 0 {
+		s.add(binding.SamplerInitTopK(int32(from.TopK)))
+	}
+	if from.TopP > 0 && from.TopP < 1 {
+		s.add(binding.SamplerInitTopP(float32(from.TopP), 1))
+	}
+	if from.MinP > 0 {
+		s.add(binding.SamplerInitMinP(float32(from.MinP), 1))
+	}
+	if from.Temperature != 1 {
+		s.add(binding.SamplerInitTemp(float32(from.Temperature)))
+	}
+	seed := rand.Uint32()
+	if from.Seed != nil {
+		seed = *from.Seed
+	}
+	if seed == binding.DefaultSeed { // which llama.cpp takes for "draw one"
+		seed--
+	}
+	s.add(binding.SamplerInitDist(seed))
+}
+
+func checkSampler(s *engine.Sampler, vocabulary int) error {
+	bad := func(param, format string, args ...any) error {
+		return core.Errorf(core.CodeInvalidRequest, param+" "+format, args...).WithParam(param)
+	}
+	within := func(v, low, high float64) bool { return v >= low && v <= high } // false for NaN
+	switch {
+	case !within(s.Temperature, 0, 100):
+		return bad("temperature", "must be 0 to 100")
+	case s.TopK < 0 || s.TopK > math.MaxInt32:
+		return bad("top_k", "must not be negative")
+	case !within(s.TopP, 0, 1):
+		return bad("top_p", "must be 0 to 1")
+	case !within(s.MinP, 0, 1):
+		return bad("min_p", "must be 0 to 1")
+	case !within(s.RepeatPenalty, 0, 100):
+		return bad("repeat_penalty", "must be 0 to 100")
+	case !within(s.FrequencyPenalty, -100, 100):
+		return bad("frequency_penalty", "must be -100 to 100")
+	case !within(s.PresencePenalty, -100, 100):
+		return bad("presence_penalty", "must be -100 to 100")
+	case s.TopLogprobs < 0 || s.TopLogprobs > maxTop:
+		return bad("top_logprobs", "must be 0 to %d", maxTop)
+	case len(s.Grammar) > maxGrammar:
+		return bad("grammar", "has %d bytes, most are %d", len(s.Grammar), maxGrammar)
+	case len(s.LogitBias) > maxBias:
+		return bad("logit_bias", "has %d tokens, most are %d", len(s.LogitBias), maxBias)
+	}
+	for token, b := range s.LogitBias {
+		if token < 0 || int(token) >= vocabulary || !within(b, -1e6, 1e6) {
+			return bad("logit_bias", "of token %d of %d is %g", token, vocabulary, b)
+		}
+	}
+	for _, token := range s.History {
+		if token < 0 || int(token) >= vocabulary {
+			return bad("prompt", "has token %d of %d", token, vocabulary)
+		}
+	}
+	return nil
+}
+
+func (s *sampler) free() {
+	if s == nil {
+		return
+	}
+	binding.SamplerFree(s.chain)
+	binding.SamplerFree(s.grammar)
+	s.chain, s.grammar = 0, 0
+}
+
+// noToken stands for a token where a grammar has none left to allow.
+const noToken = -1
+
+// sample chooses a token for row i of the batch.
+func (s *sampler) sample(w *Window, i int, logits []float32) (engine.Sample, error) {
+	best, ok := argmax(logits)
+	if !ok {
+		return engine.Sample{}, core.Errorf(core.CodeInternal, "the model's logits are not numbers")
+	}
+	token := best
+	switch {
+	case s == nil || s.chain == 0 && s.grammar == 0:
+	case s.grammar == 0:
+		token = int32(binding.SamplerSample(s.chain, w.ctx, int32(i)))
+	default:
+		token = s.constrained(logits, best)
+	}
+	if token == noToken {
+		return engine.Sample{Row: i, Token: noToken, End: true}, nil
+	}
+	out := engine.Sample{Row: i, Token: token, End: binding.VocabIsEOG(w.vocab, binding.Token(token))}
+	out.Piece = w.piece(token, false)
+	if s != nil && s.logprobs {
+		s.report(w, &out, logits)
+	}
+	return out, nil
+}
+
+// constrained chooses a token that the grammar allows. It first chooses without the grammar, which is cheap to
+// check for one token; if the grammar forbids that, it chooses among what the grammar allows. The result is
+// distributed as if only allowed tokens had been there.
+func (s *sampler) constrained(logits []float32, best int32) int32 {
+	token := best
+	if s.chain != 0 {
+		token = s.choose(logits, false)
+	}
+	if !s.allows(token) {
+		token = s.choose(logits, true)
+	}
+	if token == noToken {
+		return token
+	}
+	binding.SamplerAccept(s.grammar, binding.Token(token))
+	binding.SamplerAccept(s.chain, binding.Token(token))
+	return token
+}
+
+// choose runs the chain over all tokens, or over those that the grammar allows.
+func (s *sampler) choose(logits []float32, onlyAllowed bool) int32 {
+	if s.cand == nil {
+		s.cand = make([]binding.TokenData, len(logits))
+	}
+	for i, l := range logits {
+		s.cand[i] = binding.TokenData{Id: binding.Token(i), Logit: l}
+	}
+	array := binding.TokenDataArray{Data: &s.cand[0], Size: uint64(len(logits)), Selected: -1}
+	if onlyAllowed {
+		binding.SamplerApply(s.grammar, &array)
+		array.Size = keepAllowed(s.cand)
+	}
+	if array.Size == 0 {
+		return noToken
+	}
+	if s.chain == 0 {
+		return bestOf(s.cand[:array.Size])
+	}
+	binding.SamplerApply(s.chain, &array)
+	if array.Selected < 0 || array.Selected >= int64(array.Size) {
+		return noToken
+	}
+	return int32(s.cand[array.Selected].Id)
+}
+
+// keepAllowed moves the tokens that have not been forbidden to the front and counts them.
+func keepAllowed(list []binding.TokenData) (n uint64) {
+	for _, c := range list {
+		if !math.IsInf(float64(c.Logit), -1) {
+			list[n] = c
+			n++
+		}
+	}
+	return n
+}
+
+func bestOf(list []binding.TokenData) int32 {
+	best := list[0]
+	for _, c := range list[1:] {
+		if c.Logit > best.Logit {
+			best = c
+		}
+	}
+	return int32(best.Id)
+}
+
+// allows asks the grammar about one token.
+func (s *sampler) allows(token int32) bool {
+	one := [1]binding.TokenData{{Id: binding.Token(token), Logit: 1}}
+	binding.SamplerApply(s.grammar, &binding.TokenDataArray{Data: &one[0], Size: 1, Selected: -1})
+	return !math.IsInf(float64(one[0].Logit), -1)
+}
+
+// argmax is the first of the largest logits. It is not ok if one is NaN.
+func argmax(logits []float32) (best int32, ok bool) {
+	ok = true
+	top := logits[0]
+	for i, l := range logits {
+		if l > top {
+			top, best = l, int32(i)
+		}
+		if l != l {
+			ok = false
+		}
+	}
+	return best, ok
+}

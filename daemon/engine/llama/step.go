@@ -1,0 +1,245 @@
+package llama
+
+import (
+	"context"
+	"slices"
+
+	binding "github.com/hybridgroup/yzma/pkg/llama"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+)
+
+// lost is the length of a sequence whose state is broken until all of it is dropped.
+const lost = -1
+
+// What llama_decode returns.
+const (
+	decodeOK      = 0
+	decodeFull    = 1
+	decodeAborted = 2
+)
+
+// rowBatch holds the arrays of a llama_batch.
+type rowBatch struct {
+	token   []binding.Token
+	pos     []binding.Pos
+	seq     []binding.SeqId
+	seqAt   []*binding.SeqId
+	seqs    []int32
+	want    []int8
+	hidden  []float32 // looked-up rows
+	rowSize int
+}
+
+func newRowBatch(rows int) rowBatch {
+	b := rowBatch{
+		token: make([]binding.Token, rows),
+		pos:   make([]binding.Pos, rows),
+		seq:   make([]binding.SeqId, rows),
+		seqAt: make([]*binding.SeqId, rows),
+		seqs:  make([]int32, rows),
+		want:  make([]int8, rows),
+	}
+	for i := range rows {
+		b.seqAt[i], b.seqs[i] = &b.seq[i], 1
+	}
+	return b
+}
+
+// fill sets the arrays for rows. With all, every row is an output.
+func (b *rowBatch) fill(rows []engine.Row, all bool) {
+	for i, r := range rows {
+		b.token[i], b.pos[i], b.seq[i], b.want[i] = binding.Token(r.Token), binding.Pos(r.Pos), binding.SeqId(r.Seq), 0
+		if all || r.Sample {
+			b.want[i] = 1
+		}
+	}
+}
+
+// Step implements engine.Window. The operations of a batch that passes the checks are applied even if ctx ends
+// before its rows run.
+func (w *Window) Step(ctx context.Context, b *engine.Batch) (*engine.Output, error) {
+	w.step.Lock()
+	defer w.step.Unlock()
+	release, err := w.use()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	samplers, err := w.check(b)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.apply(b.Ops, samplers); err != nil {
+		return nil, err
+	}
+	if len(b.Rows) == 0 {
+		return &engine.Output{}, nil
+	}
+	stop := w.stopWith(ctx)
+	defer stop()
+	if ctx.Err() != nil {
+		return nil, cancelled(ctx)
+	}
+	hidden, err := w.input(b)
+	if err != nil {
+		return nil, err
+	}
+	if b.Embed {
+		return w.embed(ctx, b, hidden)
+	}
+	if err := w.decode(ctx, b.Rows, hidden, false); err != nil {
+		return nil, err
+	}
+	w.advance(b.Rows)
+	return w.output(b)
+}
+
+// stopWith aborts the running graph when ctx ends. The function it returns undoes that.
+func (w *Window) stopWith(ctx context.Context) (stop func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	raised := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		w.abort.raise()
+		close(raised)
+	})
+	return func() {
+		if !unhook() {
+			<-raised
+			w.abort.lower()
+		}
+	}
+}
+
+func cancelled(ctx context.Context) error {
+	return core.Errorf(core.CodeCancelled, "step: %w", context.Cause(ctx))
+}
+
+// input is the rows that the window takes instead of tokens; nil for a whole model.
+func (w *Window) input(b *engine.Batch) ([]float32, error) {
+	if w.rows == nil {
+		return b.Hidden, nil
+	}
+	width := w.shape.Embedding
+	w.batch.hidden = slices.Grow(w.batch.hidden[:0], len(b.Rows)*width)[:len(b.Rows)*width]
+	for i, r := range b.Rows {
+		if err := w.rows.read(r.Token, w.batch.hidden[i*width:(i+1)*width]); err != nil {
+			return nil, err
+		}
+	}
+	return w.batch.hidden, nil
+}
+
+// decode runs rows and leaves the KV cache as it was if that fails.
+func (w *Window) decode(ctx context.Context, rows []engine.Row, hidden []float32, all bool) error {
+	w.batch.fill(rows, all || !w.plan.last)
+	var b binding.Batch
+	b.NTokens = int32(len(rows))
+	if hidden == nil {
+		b.Token = &w.batch.token[0]
+	} else {
+		b.Embd = &hidden[0]
+	}
+	b.Pos, b.NSeqId, b.SeqId, b.Logits = &w.batch.pos[0], &w.batch.seqs[0], &w.batch.seqAt[0], &w.batch.want[0]
+	w.export.begin(hidden)
+	w.lib.lines.reset()
+	code, err := binding.Decode(w.ctx, b)
+	if err == nil && code == decodeOK {
+		if w.plan.last || len(w.export.out) == len(rows)*w.shape.Embedding {
+			return nil
+		}
+		w.undo(rows)
+		return core.Errorf(core.CodeInternal, "the graph gave %d floats of %s for %d rows", len(w.export.out), w.export.take, len(rows))
+	}
+	w.undo(rows)
+	switch {
+	case code == decodeAborted && ctx.Err() != nil:
+		return cancelled(ctx)
+	case code == decodeAborted:
+		return core.Errorf(core.CodeCancelled, "step: the window is closing")
+	case code == decodeFull:
+		return core.Errorf(core.CodeOverloaded, "the KV cache of %d tokens has no room for %d more", w.shape.Context, len(rows))
+	}
+	return core.Errorf(core.CodeInternal, "llama_decode returned %d: %s", code, w.lib.lines.reason())
+}
+
+// undo drops the positions of rows from the KV cache.
+func (w *Window) undo(rows []engine.Row) {
+	for _, r := range rows {
+		if w.lengths[r.Seq] == lost {
+			continue
+		}
+		ok, err := binding.MemorySeqRm(w.mem, binding.SeqId(r.Seq), binding.Pos(w.lengths[r.Seq]), -1)
+		if !ok || err != nil {
+			w.lengths[r.Seq] = lost
+		}
+	}
+}
+
+func (w *Window) advance(rows []engine.Row) {
+	for _, r := range rows {
+		w.lengths[r.Seq] = r.Pos + 1
+	}
+}
+
+// output collects the hidden states, or samples.
+func (w *Window) output(b *engine.Batch) (*engine.Output, error) {
+	if !w.plan.last {
+		return &engine.Output{Hidden: w.export.out}, nil
+	}
+	out := &engine.Output{}
+	for i, r := range b.Rows {
+		if !r.Sample {
+			continue
+		}
+		logits, err := binding.GetLogitsIth(w.ctx, int32(i), w.shape.Vocabulary)
+		if err != nil || logits == nil {
+			return nil, core.Errorf(core.CodeInternal, "no logits for row %d: %s", i, w.lib.lines.reason())
+		}
+		s, err := w.sampler[r.Seq].sample(w, i, logits)
+		if err != nil {
+			return nil, err
+		}
+		out.Samples = append(out.Samples, s)
+	}
+	return out, nil
+}
+
+// embed runs rows in parts small enough for the memory that outputs may take, since every row is one.
+func (w *Window) embed(ctx context.Context, b *engine.Batch, hidden []float32) (*engine.Output, error) {
+	binding.SetEmbeddings(w.ctx, true)
+	defer binding.SetEmbeddings(w.ctx, false)
+	out := &engine.Output{}
+	for at := 0; at < len(b.Rows); at += w.outputs {
+		rows := b.Rows[at:min(at+w.outputs, len(b.Rows))]
+		var part []float32
+		if hidden != nil {
+			part = hidden[at*w.shape.Embedding:]
+		}
+		err := w.decode(ctx, rows, part, true)
+		for i := 0; err == nil && i < len(rows); i++ {
+			err = w.embedding(out, i, rows[i])
+		}
+		if err != nil {
+			w.undo(b.Rows)
+			return nil, err
+		}
+	}
+	w.advance(b.Rows)
+	return out, nil
+}
+
+func (w *Window) embedding(out *engine.Output, i int, r engine.Row) error {
+	if !r.Sample {
+		return nil
+	}
+	state, err := binding.GetEmbeddingsIth(w.ctx, int32(i), int32(w.shape.Embedding))
+	if err != nil || state == nil {
+		return core.Errorf(core.CodeInternal, "no final state for row %d: %s", i, w.lib.lines.reason())
+	}
+	out.Embeddings = append(out.Embeddings, slices.Clone(state))
+	return nil
+}

@@ -1,0 +1,118 @@
+package worker_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/llama"
+	"github.com/shoal-p2p/shoal/daemon/engine/worker"
+)
+
+// actAs makes the test binary act as a worker program.
+const actAs = "SHOAL_TEST_WORKER"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(actAs) {
+	case "llama":
+		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+		os.Exit(worker.Main(func(dir string) engine.Engine { return llama.New(llama.Config{Dir: dir, Log: log}) }, log))
+	}
+	os.Exit(m.Run())
+}
+
+// newEngine starts workers that are this test binary, acting as a worker of the given kind.
+func newEngine(t testing.TB, kind string) *worker.Engine {
+	t.Helper()
+	return worker.New(worker.Config{
+		Program: os.Args[0],
+		Env:     []string{actAs + "=" + kind},
+		Runtime: runtimeDir(t),
+		Log:     slog.New(slog.DiscardHandler),
+	})
+}
+
+// runtimeDir is the folder with the llama.cpp libraries; the test is skipped where it is absent.
+func runtimeDir(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("SHOAL_RUNTIME")
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Skip(err)
+		}
+		dir = filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-cpu")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("no llama.cpp libraries: run packaging/runtime/install.sh or set SHOAL_RUNTIME")
+	}
+	return dir
+}
+
+// shared is a file of the shared test data; the test is skipped where it is absent.
+func shared(t testing.TB, elem ...string) string {
+	t.Helper()
+	dir := os.Getenv("SHOAL_SHARED")
+	if dir == "" {
+		_, file, _, _ := runtime.Caller(0)
+		dir = filepath.Join(filepath.Dir(file), "..", "..", "..", "..", "shared")
+	}
+	path := filepath.Join(append([]string{dir}, elem...)...)
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("no shared test data: set SHOAL_SHARED")
+	}
+	return path
+}
+
+func load(t testing.TB, e engine.Engine, spec engine.Spec) engine.Window {
+	t.Helper()
+	w, err := e.Load(context.Background(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	return w
+}
+
+func TestWorkerTellsStories(t *testing.T) {
+	w := load(t, newEngine(t, "llama"), engine.Spec{ModelDir: shared(t, "models", "stories260K-f32.gguf"),
+		Context: 512, Sequences: 4, BatchRows: 128, Threads: 2})
+	t.Logf("%+v", w.Shape())
+	ctx := context.Background()
+	tokens, err := w.Tokenize(ctx, "Once upon a time", true, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &engine.Batch{}
+	for i, tok := range tokens {
+		b.Rows = append(b.Rows, engine.Row{Token: tok, Pos: int32(i), Sample: i == len(tokens)-1})
+	}
+	var text strings.Builder
+	for i := range 40 {
+		out, err := w.Step(ctx, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(out.Samples[0].Piece)
+		b = &engine.Batch{Rows: []engine.Row{{Token: out.Samples[0].Token, Pos: int32(len(tokens) + i), Sample: true}}}
+	}
+	if got := text.String(); !strings.HasPrefix(got, ", there was a little girl named Lily.") {
+		t.Errorf("the story is %q", got)
+	}
+}
+
+func TestInfo(t *testing.T) {
+	info, err := newEngine(t, "llama").Info(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", info)
+	if info.Version != "v0.5.0" || len(info.Devices) == 0 || info.Devices[0].TotalBytes == 0 {
+		t.Errorf("%+v", info)
+	}
+}
