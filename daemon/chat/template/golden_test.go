@@ -1,0 +1,115 @@
+package template_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/chat/jinja"
+	"github.com/shoal-p2p/shoal/daemon/chat/template"
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// conversation is one entry of testdata/conversations.json, in the shape of an OpenAI request.
+type conversation struct {
+	Name     string         `json:"name"`
+	Args     map[string]any `json:"args"`
+	Generate *bool          `json:"add_generation_prompt"`
+	Tools    []struct {
+		Function struct {
+			Name, Description string
+			Parameters        json.RawMessage
+		}
+	} `json:"tools"`
+	Messages []struct {
+		core.Message
+		ToolCalls []struct {
+			ID       string
+			Function struct{ Name, Arguments string }
+		} `json:"tool_calls"`
+	} `json:"messages"`
+}
+
+func (c conversation) input() template.Input {
+	in := template.Input{Args: c.Args, Generate: c.Generate == nil || *c.Generate, Now: time.Date(2026, 7, 9, 8, 5, 3, 0, time.UTC)}
+	for _, t := range c.Tools {
+		in.Tools = append(in.Tools, core.Tool{Name: t.Function.Name, Description: t.Function.Description, Parameters: t.Function.Parameters})
+	}
+	for _, m := range c.Messages {
+		for _, call := range m.ToolCalls {
+			m.Message.ToolCalls = append(m.Message.ToolCalls, core.ToolCall{ID: call.ID, Name: call.Function.Name, Arguments: call.Function.Arguments})
+		}
+		in.Messages = append(in.Messages, m.Message)
+	}
+	return in
+}
+
+func conversations(t testing.TB) []conversation {
+	var all []conversation
+	readJSON(t, "testdata/conversations.json", &all)
+	return all
+}
+
+func readJSON(t testing.TB, path string, v any) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// source finds a template among our own, or in the folder of real ones, which need not be there.
+func source(t *testing.T, name string) string {
+	shared := os.Getenv("SHOAL_SHARED")
+	if shared == "" {
+		shared = filepath.Join("..", "..", "..", "..", "shared")
+	}
+	for _, dir := range []string{filepath.Join("testdata", "own"), filepath.Join(shared, "chat-templates")} {
+		if b, err := os.ReadFile(filepath.Join(dir, name+".jinja")); err == nil {
+			return string(b)
+		}
+	}
+	t.Skipf("%s.jinja is neither in testdata/own nor in %s/chat-templates", name, shared)
+	return ""
+}
+
+// The goldens are what Python's jinja2 rendered; testdata/generate.py writes them.
+func TestRenderIsWhatPythonRenders(t *testing.T) {
+	files, err := filepath.Glob("testdata/golden/*.json")
+	if err != nil || len(files) < 15 {
+		t.Fatalf("%d goldens, %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		t.Run(name, func(t *testing.T) {
+			var golden map[string]struct{ Text, Refused, Error *string }
+			readJSON(t, file, &golden)
+			tmpl, err := template.New(template.Config{Source: source(t, name), BOS: "<BOS>", EOS: "<EOS>"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range conversations(t) {
+				want := golden[c.Name]
+				got, err := tmpl.Render(context.Background(), c.input())
+				switch {
+				case want.Text != nil && (err != nil || got.String() != *want.Text):
+					t.Errorf("%s: got %q, %v\nwant %q", c.Name, got, err, *want.Text)
+				case want.Refused != nil && (!errors.Is(err, jinja.ErrRaised) || !strings.HasSuffix(err.Error(), *want.Refused)):
+					t.Errorf("%s: got %v, want refused: %s", c.Name, err, *want.Refused)
+				case want.Error != nil && err == nil:
+					t.Errorf("%s: got %q, %v, want an error", c.Name, got, err)
+				case want.Text == nil && want.Refused == nil && want.Error == nil:
+					t.Errorf("%s: no golden", c.Name)
+				}
+			}
+		})
+	}
+}
