@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/ebitengine/purego"
@@ -19,11 +20,10 @@ type export struct {
 }
 
 // newExport is nil for a window that needs no reaching in.
-func newExport(lib *library, p *plan, width, rows int) *export {
+func newExport(lib *library, p *plan, width int) *export {
 	e := &export{lib: lib, width: width}
 	if !p.last {
 		e.take = p.window.Export
-		e.out = make([]float32, 0, width*rows)
 	}
 	if !p.first {
 		e.put = p.window.Input
@@ -34,10 +34,14 @@ func newExport(lib *library, p *plan, width, rows int) *export {
 	return e
 }
 
-// begin readies e for a batch whose rows are in.
-func (e *export) begin(in []float32) {
-	if e != nil {
-		e.out, e.in = e.out[:0], in
+// begin readies e for a batch of so many rows, whose input is in. What is taken goes to spare if it has room.
+func (e *export) begin(rows int, in, spare []float32) {
+	if e == nil {
+		return
+	}
+	e.in, e.out = in, nil
+	if e.take != "" {
+		e.out = slices.Grow(spare[:0], rows*e.width)
 	}
 }
 

@@ -21,8 +21,7 @@ const (
 // minOutputs is how many rows of a last window may be sampled at once, at least. It bounds the memory for logits.
 const minOutputs = 64
 
-// Window is a loaded window. It implements engine.Window; the hidden states of an Output are valid until the
-// next Step.
+// Window is a loaded window. It implements engine.Window.
 type Window struct {
 	lib   *library
 	plan  *plan
@@ -174,7 +173,7 @@ func (w *Window) openContext(spec engine.Spec) (err error) {
 	p.SwaFull = 0
 	p.NoPerf = 1
 	p.AbortCallback, p.AbortCallbackData = w.abort.fn, w.abort.data()
-	if w.export = newExport(w.lib, w.plan, w.shape.Embedding, spec.BatchRows); w.export != nil {
+	if w.export = newExport(w.lib, w.plan, w.shape.Embedding); w.export != nil {
 		p.CbEval, p.CbEvalUserData = w.lib.evalFunction(), w.export.register()
 	}
 	w.lib.lines.reset()
@@ -239,7 +238,7 @@ func (w *Window) use() (release func(), err error) {
 	w.life.RLock()
 	if w.closed {
 		w.life.RUnlock()
-		return nil, core.Errorf(core.CodeNotReady, "the window is closed")
+		return nil, core.Errorf(core.CodeEngineCrashed, "the window is closed")
 	}
 	return w.life.RUnlock, nil
 }

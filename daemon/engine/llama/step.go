@@ -89,7 +89,7 @@ func (w *Window) Step(ctx context.Context, b *engine.Batch) (*engine.Output, err
 	if b.Embed {
 		return w.embed(ctx, b, hidden)
 	}
-	if err := w.decode(ctx, b.Rows, hidden, false); err != nil {
+	if err := w.decode(ctx, b.Rows, hidden, b.Spare, false); err != nil {
 		return nil, err
 	}
 	w.advance(b.Rows)
@@ -134,7 +134,7 @@ func (w *Window) input(b *engine.Batch) ([]float32, error) {
 }
 
 // decode runs rows and leaves the KV cache as it was if that fails.
-func (w *Window) decode(ctx context.Context, rows []engine.Row, hidden []float32, all bool) error {
+func (w *Window) decode(ctx context.Context, rows []engine.Row, hidden, spare []float32, all bool) error {
 	w.batch.fill(rows, all || !w.plan.last)
 	var b binding.Batch
 	b.NTokens = int32(len(rows))
@@ -144,7 +144,7 @@ func (w *Window) decode(ctx context.Context, rows []engine.Row, hidden []float32
 		b.Embd = &hidden[0]
 	}
 	b.Pos, b.NSeqId, b.SeqId, b.Logits = &w.batch.pos[0], &w.batch.seqs[0], &w.batch.seqAt[0], &w.batch.want[0]
-	w.export.begin(hidden)
+	w.export.begin(len(rows), hidden, spare)
 	w.lib.lines.reset()
 	code, err := binding.Decode(w.ctx, b)
 	if err == nil && code == decodeOK {
@@ -188,7 +188,9 @@ func (w *Window) advance(rows []engine.Row) {
 // output collects the hidden states, or samples.
 func (w *Window) output(b *engine.Batch) (*engine.Output, error) {
 	if !w.plan.last {
-		return &engine.Output{Hidden: w.export.out}, nil
+		out := &engine.Output{Hidden: w.export.out}
+		w.export.out = nil
+		return out, nil
 	}
 	out := &engine.Output{}
 	for i, r := range b.Rows {
@@ -219,7 +221,7 @@ func (w *Window) embed(ctx context.Context, b *engine.Batch, hidden []float32) (
 		if hidden != nil {
 			part = hidden[at*w.shape.Embedding:]
 		}
-		err := w.decode(ctx, rows, part, true)
+		err := w.decode(ctx, rows, part, nil, true)
 		for i := 0; err == nil && i < len(rows); i++ {
 			err = w.embedding(out, i, rows[i])
 		}

@@ -13,6 +13,7 @@ import (
 const (
 	flagEmbed = 1 << iota
 	flagHalf
+	flagEnded // the caller's context has ended: apply the operations only
 )
 
 // Least sizes of entries, for checking counts.
@@ -23,9 +24,14 @@ const (
 	candSize   = 16
 )
 
-// appendBatch encodes a batch. The error is for a sampler that has no JSON form, such as one with a NaN.
-func appendBatch(b []byte, batch *engine.Batch, half bool) ([]byte, error) {
-	b = append(b, flags(batch.Embed, half))
+// appendBatch encodes a batch; ended tells that only its operations are wanted. The error is for a sampler that
+// has no JSON form, such as one with a NaN.
+func appendBatch(b []byte, batch *engine.Batch, half, ended bool) ([]byte, error) {
+	f := flags(batch.Embed, half)
+	if ended {
+		f |= flagEnded
+	}
+	b = append(b, f)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(batch.Ops)))
 	for i := range batch.Ops {
 		op := &batch.Ops[i]
@@ -59,7 +65,7 @@ func flags(first, half bool) (f byte) {
 }
 
 // decodeBatch reads a batch into b, whose slices are reused.
-func decodeBatch(data []byte, b *engine.Batch) error {
+func decodeBatch(data []byte, b *engine.Batch) (ended bool, err error) {
 	c := &cursor{data: data}
 	f := c.u8()
 	b.Embed = f&flagEmbed != 0
@@ -69,7 +75,7 @@ func decodeBatch(data []byte, b *engine.Batch) error {
 		if sampler := c.bytes(); len(sampler) > 0 {
 			op.Sampler = new(engine.Sampler)
 			if err := json.Unmarshal(sampler, op.Sampler); err != nil {
-				return core.Errorf(core.CodeInvalidRequest, "sampler: %w", err)
+				return false, core.Errorf(core.CodeInvalidRequest, "sampler: %w", err)
 			}
 		}
 		b.Ops = append(b.Ops, op)
@@ -80,7 +86,7 @@ func decodeBatch(data []byte, b *engine.Batch) error {
 		b.Rows[i] = engine.Row{Token: c.i32(), Pos: c.i32(), Seq: c.i32(), Sample: c.u8() != 0}
 	}
 	b.Hidden = c.floats(b.Hidden, f&flagHalf != 0)
-	return c.end()
+	return f&flagEnded != 0, c.end()
 }
 
 func appendOutput(b []byte, out *engine.Output, half bool) []byte {
@@ -104,11 +110,11 @@ func appendOutput(b []byte, out *engine.Output, half bool) []byte {
 	return b
 }
 
-// decodeOutput reads an output. What it returns shares no memory with data.
-func decodeOutput(data []byte) (*engine.Output, error) {
+// decodeOutput reads an output. What it returns shares no memory with data; hidden states go to spare if it has room.
+func decodeOutput(data []byte, spare []float32) (*engine.Output, error) {
 	c := &cursor{data: data}
 	f := c.u8()
-	out := &engine.Output{Hidden: c.floats(nil, f&flagHalf != 0)}
+	out := &engine.Output{Hidden: c.floats(spare, f&flagHalf != 0)}
 	if n := c.count(sampleSize); n > 0 {
 		out.Samples = make([]engine.Sample, 0, n)
 		for range n {

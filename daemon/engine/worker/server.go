@@ -152,8 +152,14 @@ func (s *server) enqueueStep(ctx context.Context, f frame) error {
 		j = new(job)
 	}
 	j.id, j.call = f.id, nil
-	if err := decodeBatch(f.body, &j.batch); err != nil {
+	ended, err := decodeBatch(f.body, &j.batch)
+	if err != nil {
 		return s.fail(f.id, err)
+	}
+	if ended {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		cancel()
 	}
 	s.enqueue(ctx, j)
 	return nil
@@ -212,6 +218,7 @@ func (s *server) run(j *job) error {
 	if err != nil {
 		return s.fail(j.id, err)
 	}
+	j.batch.Spare = out.Hidden
 	return s.send(kindOutput, j.id, func(b []byte) ([]byte, error) { return appendOutput(b, out, s.half), nil })
 }
 

@@ -68,7 +68,7 @@ func (w *window) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closing {
-		err = core.Errorf(core.CodeNotReady, "the window is closed")
+		err = core.Errorf(core.CodeEngineCrashed, "the window is closed")
 	}
 	w.ended = err
 	for id, to := range w.waiting {
@@ -80,9 +80,6 @@ func (w *window) end() {
 // ask sends a frame and waits for its answer, which must be of kind want. When ctx ends, the worker is told to
 // stop, and the answer is waited for.
 func (w *window) ask(ctx context.Context, k, want kind, add func([]byte) ([]byte, error)) (frame, error) {
-	if err := ctx.Err(); err != nil {
-		return frame{}, core.Errorf(core.CodeCancelled, "ask worker: %w", err)
-	}
 	answer, id, err := w.expect()
 	if err != nil {
 		return frame{}, err
@@ -173,11 +170,12 @@ func (w *window) Shape() engine.Shape { return w.shape }
 
 // Step implements engine.Window.
 func (w *window) Step(ctx context.Context, b *engine.Batch) (*engine.Output, error) {
-	f, err := w.ask(ctx, kindStep, kindOutput, func(to []byte) ([]byte, error) { return appendBatch(to, b, w.half) })
+	ended := ctx.Err() != nil
+	f, err := w.ask(ctx, kindStep, kindOutput, func(to []byte) ([]byte, error) { return appendBatch(to, b, w.half, ended) })
 	if err != nil {
 		return nil, err
 	}
-	out, err := decodeOutput(f.body)
+	out, err := decodeOutput(f.body, b.Spare)
 	if err != nil {
 		return nil, core.Errorf(core.CodeEngineCrashed, "worker's output: %w", err)
 	}
