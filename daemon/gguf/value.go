@@ -68,40 +68,40 @@ func (f *File) Int(key string) (int64, bool) {
 	return asInt(v)
 }
 
-// Ints returns an array of any integer type, or of booleans as 0 and 1.
-func (f *File) Ints(key string) ([]int64, bool) {
+// Uints returns an array of any integer type whose entries are not negative, or of booleans as 0 and 1.
+func (f *File) Uints(key string) ([]uint64, bool) {
 	v, _ := f.Value(key)
 	switch list := v.(type) {
 	case []uint8:
-		return asInts(list)
+		return asUints(list)
 	case []int8:
-		return asInts(list)
+		return asUints(list)
 	case []uint16:
-		return asInts(list)
+		return asUints(list)
 	case []int16:
-		return asInts(list)
+		return asUints(list)
 	case []uint32:
-		return asInts(list)
+		return asUints(list)
 	case []int32:
-		return asInts(list)
+		return asUints(list)
 	case []uint64:
-		return asInts(list)
+		return asUints(list)
 	case []int64:
-		return asInts(list)
+		return asUints(list)
 	case []bool:
-		return asInts(list)
+		return asUints(list)
 	}
 	return nil, false
 }
 
-func asInts[T any](list []T) ([]int64, bool) {
-	out := make([]int64, len(list))
+func asUints[T any](list []T) ([]uint64, bool) {
+	out := make([]uint64, len(list))
 	for i, x := range list {
 		n, ok := asInt(x)
-		if !ok {
+		if !ok || n < 0 {
 			return nil, false
 		}
-		out[i] = n
+		out[i] = uint64(n)
 	}
 	return out, true
 }
