@@ -1,0 +1,95 @@
+package model
+
+import "github.com/shoal-p2p/shoal/daemon/core"
+
+// Segment kinds of a Gauge; each has one colour everywhere.
+const (
+	SegmentOthers = "others" // games and other programs
+	SegmentOurs   = "ours"   // models in memory
+	SegmentFree   = "free"
+)
+
+// Segment is one part of a Gauge, in bytes.
+type Segment struct {
+	Kind  string
+	Label Text
+	Bytes int64
+}
+
+// Gauge is a stacked bar of memory or disk. A Gauge without Total is not drawn; Missing says why.
+type Gauge struct {
+	Title    Text
+	Subtitle string // the name of the device
+	Summary  Text
+	Total    int64
+	Segments []Segment
+	Missing  Text
+}
+
+func gpuGauge(s *Snapshot) Gauge {
+	hw := s.Stats.Hardware
+	g := Gauge{Title: T("Graphics memory"), Subtitle: Line(hw.GPUName, 60)}
+	if hw.GPUVRAMMB == 0 {
+		g.Missing = T("No graphics card that models can use was found. They run on the processor.")
+		return g
+	}
+	ours := int64(0)
+	if hw.GPUInference {
+		ours = loadedMB(s)
+	}
+	return stacked(g, hw.GPUVRAMMB, hw.GPUVRAMUsedMB, ours)
+}
+
+func ramGauge(s *Snapshot) Gauge {
+	hw := s.Stats.Hardware
+	g := Gauge{Title: T("Memory"), Subtitle: Line(hw.CPUName, 60)}
+	if hw.TotalRAMMB == 0 {
+		g.Missing = T("The memory of this PC could not be measured.")
+		return g
+	}
+	ours := hw.ProcessRSSMB
+	if !hw.GPUInference {
+		ours = max(ours, loadedMB(s))
+	}
+	return stacked(g, hw.TotalRAMMB, hw.UsedRAMMB, ours)
+}
+
+func diskGauge(s *Snapshot) Gauge {
+	hw := s.Stats.Hardware
+	g := Gauge{Title: T("Disk")}
+	if hw.TotalDiskMB == 0 {
+		g.Missing = T("The disk of this PC could not be measured.")
+		return g
+	}
+	var models int64
+	for _, m := range s.Models {
+		if m.Local {
+			models += m.TotalSizeBytes
+		}
+	}
+	return stacked(g, hw.TotalDiskMB, hw.TotalDiskMB-hw.AvailableDiskMB, models/mib)
+}
+
+// stacked fills a gauge from figures in MiB. Ours is part of used; an estimate larger than what is used is cut.
+func stacked(g Gauge, total, used, ours int64) Gauge {
+	used = min(max(used, 0), total)
+	ours = min(max(ours, 0), used)
+	g.Total = total * mib
+	g.Summary = T("{{.Free}} free of {{.Total}}", "Free", MiB(total-used), "Total", MiB(total))
+	g.Segments = []Segment{
+		{SegmentOthers, T("Games and others"), (used - ours) * mib},
+		{SegmentOurs, T("Shoal"), ours * mib},
+		{SegmentFree, T("Free"), (total - used) * mib},
+	}
+	return g
+}
+
+func loadedMB(s *Snapshot) int64 {
+	var sum int64
+	for _, m := range s.Models {
+		if m.Status == core.StatusLoaded {
+			sum += m.EstimatedVRAMMB
+		}
+	}
+	return sum
+}

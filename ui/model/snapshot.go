@@ -1,0 +1,78 @@
+package model
+
+import (
+	"slices"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// Snapshot is what the node reported last. Everything on the Home and Models pages is made from one Snapshot, so
+// that they never disagree.
+type Snapshot struct {
+	Known   bool // false until the node has answered once
+	Stats   core.Stats
+	Version core.Version
+	Models  []core.ModelInfo
+	Jobs    []Job // long work that this screen started
+}
+
+// JobKind is what a Job does.
+type JobKind string
+
+// The kinds of Job.
+const (
+	JobImport JobKind = "import"
+	JobLoad   JobKind = "load"
+	JobUnload JobKind = "unload"
+	JobDelete JobKind = "delete"
+)
+
+// Job is long work that this screen started: one per model or file at a time.
+type Job struct {
+	Kind     JobKind
+	ModelID  string // of the model it is about; for an import the id the file will get
+	Path     string // of an import
+	Progress core.Progress
+	Rate     Rate
+	Problem  *Problem // set when it failed; the row stays until the user puts it away
+}
+
+// JobFor is the job about model id, or nil.
+func (s *Snapshot) JobFor(id string) *Job {
+	for i := range s.Jobs {
+		if s.Jobs[i].ModelID == id {
+			return &s.Jobs[i]
+		}
+	}
+	return nil
+}
+
+// Usable lists the models that can answer: loaded ones first, then those that would have to be loaded.
+func (s *Snapshot) Usable() []core.ModelInfo {
+	var usable []core.ModelInfo
+	for _, m := range s.Models {
+		if m.Status == core.StatusLoaded || m.Status == core.StatusReady || m.Status == core.StatusLoading {
+			usable = append(usable, m)
+		}
+	}
+	slices.SortStableFunc(usable, func(a, b core.ModelInfo) int { return loadOrder(a) - loadOrder(b) })
+	return usable
+}
+
+func loadOrder(m core.ModelInfo) int {
+	switch m.Status {
+	case core.StatusLoaded:
+		return 0
+	case core.StatusLoading:
+		return 1
+	}
+	return 2
+}
+
+// ModelName is the name a model is shown by: its own, or its id where it has none.
+func ModelName(m core.ModelInfo) string {
+	if name := Line(m.Name, 64); name != "" {
+		return name
+	}
+	return Line(m.ID, 64)
+}

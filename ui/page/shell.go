@@ -1,0 +1,236 @@
+// Package page puts the widgets together to the pages of the window and connects them to the Backend.
+//
+// The Shell owns everything that is shown and runs on the goroutine that draws. Work that may block runs elsewhere
+// and comes back through one function, Config.Post.
+package page
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/lang"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/ui"
+	"github.com/shoal-p2p/shoal/ui/model"
+	"github.com/shoal-p2p/shoal/ui/theme"
+	"github.com/shoal-p2p/shoal/ui/widget"
+)
+
+// Config is what a Shell needs. All fields but OnState are required.
+type Config struct {
+	Backend ui.Backend
+	Window  fyne.Window
+	Post    func(func())     // runs a function on the goroutine that draws
+	Copy    func(string)     // puts a text on the clipboard
+	Mode    theme.Mode       // the look at the start
+	SetMode func(theme.Mode) // applies and remembers a look
+	Now     func() time.Time
+	// OnState is called, on the goroutine that draws, when the node's state or sentence changed.
+	OnState func(s model.State, sentence string)
+}
+
+// Name is a page.
+type Name string
+
+// The pages, in the order of the rail.
+const (
+	Home     Name = "Home"
+	Chat     Name = "Chat"
+	Models   Name = "Models"
+	Settings Name = "Settings"
+)
+
+// pageOrder is the rail from top to bottom, and the keys Ctrl+1 to Ctrl+4.
+var pageOrder = [...]Name{Home, Chat, Models, Settings}
+
+// refreshEvery is how often the node is asked anew where no event says that something changed.
+const refreshEvery = 2 * time.Second
+
+// Shell is the content of the window. Its methods run on the goroutine that draws, Run aside.
+type Shell struct {
+	cfg  Config
+	snap model.Snapshot
+
+	rail     *rail
+	home     *homePage
+	chat     *chatPage
+	models   *modelsPage
+	settings *settingsPage
+	pages    *fyne.Container
+	toast    *toast
+	root     fyne.CanvasObject
+	current  Name
+	told     string // what OnState was told last
+
+	life    context.Context // ends when Run does
+	stop    context.CancelFunc
+	work    sync.WaitGroup
+	refresh chan struct{}
+}
+
+// New makes the shell; nothing is asked of the Backend before Run.
+func New(cfg Config) *Shell {
+	s := &Shell{cfg: cfg, refresh: make(chan struct{}, 1)}
+	s.life, s.stop = context.WithCancel(context.Background())
+	s.home, s.chat = newHomePage(s), newChatPage(s)
+	s.models, s.settings = newModelsPage(s), newSettingsPage(s)
+	s.pages = container.NewStack(s.home.content, s.chat.content, s.models.content, s.settings.content)
+	s.rail = newRail(s)
+	s.toast = newToast()
+	body := container.New(&railLayout{rail: s.rail}, s.rail.content, widget.NewArea("background", s.pages))
+	s.root = container.NewStack(body, s.toast.content)
+	s.Show(Home)
+	s.redraw()
+	return s
+}
+
+// Content is what the window shows.
+func (s *Shell) Content() fyne.CanvasObject { return s.root }
+
+// Run keeps the screen up to date until ctx ends, and returns when all work that the screen started has ended.
+func (s *Shell) Run(ctx context.Context) {
+	defer s.work.Wait()
+	defer s.stop()
+	events := s.cfg.Backend.Subscribe(ctx)
+	ticker := time.NewTicker(refreshEvery)
+	defer ticker.Stop()
+	s.update(ctx)
+	s.settings.fetch(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-s.refresh:
+		case e, open := <-events:
+			if !open {
+				events = nil
+				continue
+			}
+			s.onEvent(e)
+		}
+		s.update(ctx)
+	}
+}
+
+// update asks the node how it is and shows it.
+func (s *Shell) update(ctx context.Context) {
+	stats, err := s.cfg.Backend.Stats(ctx)
+	if err != nil {
+		return // the next tick asks again; what is shown stays
+	}
+	models, err := s.cfg.Backend.Models(ctx)
+	if err != nil {
+		return
+	}
+	s.cfg.Post(func() {
+		s.snap.Known, s.snap.Stats, s.snap.Models = true, stats, models
+		s.redraw()
+	})
+}
+
+func (s *Shell) onEvent(e core.Event) {
+	a, ok := e.Data.(core.Activity)
+	if !ok || a.ToastLevel == "" || a.ToastLevel == "info" {
+		return
+	}
+	s.cfg.Post(func() { s.toast.show(model.Line(a.Message, 160), s.cfg.Post) })
+}
+
+// refreshSoon asks the node again without waiting for the next tick.
+func (s *Shell) refreshSoon() {
+	select {
+	case s.refresh <- struct{}{}:
+	default: // one is on its way
+	}
+}
+
+// redraw shows the snapshot everywhere.
+func (s *Shell) redraw() {
+	home := model.NewHome(&s.snap)
+	s.home.set(home)
+	s.models.set(model.NewModelRows(&s.snap))
+	s.chat.setModels(&s.snap)
+	s.rail.set(home.State)
+	sentence := widget.Say(home.Headline)
+	if s.cfg.OnState != nil && s.told != string(home.State)+sentence {
+		s.told = string(home.State) + sentence
+		s.cfg.OnState(home.State, sentence)
+	}
+}
+
+// Show opens a page.
+func (s *Shell) Show(n Name) {
+	s.current = n
+	for i, o := range s.pages.Objects {
+		if pageOrder[i] == n {
+			o.Show()
+		} else {
+			o.Hide()
+		}
+	}
+	s.rail.select_(n)
+	if n == Chat {
+		s.chat.focus()
+	}
+}
+
+// Current is the page shown.
+func (s *Shell) Current() Name { return s.current }
+
+// background runs work that may block, off the goroutine that draws; the work posts what it finds. It ends with Run.
+func (s *Shell) background(work func(ctx context.Context)) {
+	s.work.Go(func() { work(s.life) })
+}
+
+// say shows a short note that goes away by itself.
+func (s *Shell) say(key string) { s.toast.show(lang.L(key), s.cfg.Post) }
+
+// copyText puts a text on the clipboard and says so.
+func (s *Shell) copyText(text string) {
+	s.cfg.Copy(text)
+	s.say("Copied")
+}
+
+// startJob shows a job from now on; false if one about the same model runs already.
+func (s *Shell) startJob(j model.Job) bool {
+	if old := s.snap.JobFor(j.ModelID); old != nil {
+		if old.Problem == nil {
+			return false
+		}
+		s.dropJob(j.ModelID)
+	}
+	s.snap.Jobs = append(s.snap.Jobs, j)
+	s.redraw()
+	return true
+}
+
+func (s *Shell) dropJob(id string) {
+	s.snap.Jobs = slices.DeleteFunc(s.snap.Jobs, func(j model.Job) bool { return j.ModelID == id })
+}
+
+// endJob takes a finished job away; a failed one stays with its problem. The row keeps looking busy until the node
+// has been asked again, so that it never shows the old state in between.
+func (s *Shell) endJob(ctx context.Context, id string, err error) {
+	stats, statsErr := s.cfg.Backend.Stats(ctx)
+	models, modelsErr := s.cfg.Backend.Models(ctx)
+	s.cfg.Post(func() {
+		if statsErr == nil && modelsErr == nil {
+			s.snap.Known, s.snap.Stats, s.snap.Models = true, stats, models
+		}
+		j := s.snap.JobFor(id)
+		switch {
+		case err == nil || core.CodeOf(err) == core.CodeCancelled:
+			s.dropJob(id)
+		case j != nil:
+			p := model.ProblemOf(err)
+			j.Problem = &p
+		}
+		s.redraw()
+	})
+}
