@@ -147,7 +147,7 @@ func (c *Conversation) footer(state TurnState, reply *core.Reply, now time.Time)
 	var f []Text
 	if !c.first.IsZero() {
 		// The first token is the end of reading the prompt, so it is not part of the writing speed.
-		if d := now.Sub(c.first).Seconds(); c.tokens > 1 && d > 0 {
+		if d := now.Sub(c.first).Seconds(); c.tokens > 1 && d > 0.02 {
 			f = append(f, T("{{.Speed}}", "Speed", Speed(float64(c.tokens-1)/d)))
 		}
 		f = append(f, T("first word after {{.Time}}", "Time", Brief(c.first.Sub(c.sent))),

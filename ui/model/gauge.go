@@ -16,7 +16,7 @@ type Segment struct {
 	Bytes int64
 }
 
-// Gauge is a stacked bar of memory or disk. A Gauge without Total is not drawn; Missing says why.
+// Gauge is a stacked bar of memory. A Gauge without Total is not drawn; Missing says why.
 type Gauge struct {
 	Title    Text
 	Subtitle string // the name of the device
@@ -54,20 +54,12 @@ func ramGauge(s *Snapshot) Gauge {
 	return stacked(g, hw.TotalRAMMB, hw.UsedRAMMB, ours)
 }
 
-func diskGauge(s *Snapshot) Gauge {
-	hw := s.Stats.Hardware
-	g := Gauge{Title: T("Disk")}
-	if hw.TotalDiskMB == 0 {
-		g.Missing = T("The disk of this PC could not be measured.")
-		return g
+// diskLeft says how much room for models there is; nothing where it could not be measured.
+func diskLeft(s *Snapshot) Text {
+	if s.Stats.Hardware.TotalDiskMB == 0 {
+		return Text{}
 	}
-	var models int64
-	for _, m := range s.Models {
-		if m.Local {
-			models += m.TotalSizeBytes
-		}
-	}
-	return stacked(g, hw.TotalDiskMB, hw.TotalDiskMB-hw.AvailableDiskMB, models/mib)
+	return T("{{.Free}} free on the disk", "Free", MiB(s.Stats.Hardware.AvailableDiskMB))
 }
 
 // stacked fills a gauge from figures in MiB. Ours is part of used; an estimate larger than what is used is cut.

@@ -46,7 +46,7 @@ type Home struct {
 	Action   Action
 	GPU      Gauge
 	RAM      Gauge
-	Disk     Gauge
+	Disk     Text
 	Loaded   []ModelRow
 	Tiles    []Tile
 }
@@ -61,7 +61,7 @@ type Tile struct {
 func NewHome(s *Snapshot) Home {
 	h := Home{State: StateOf(s)}
 	h.Headline, h.Sentence, h.Action = nextStep(s, h.State)
-	h.GPU, h.RAM, h.Disk = gpuGauge(s), ramGauge(s), diskGauge(s)
+	h.GPU, h.RAM, h.Disk = gpuGauge(s), ramGauge(s), diskLeft(s)
 	for _, m := range s.Models {
 		if m.Status == core.StatusLoaded || m.Status == core.StatusLoading {
 			h.Loaded = append(h.Loaded, NewModelRow(s, m))

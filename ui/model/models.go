@@ -39,6 +39,8 @@ type ModelRow struct {
 	CanUnload bool
 	CanDelete bool
 	CanChat   bool
+	// CanDismiss tells that Problem is of a job of this screen, which the user may put away.
+	CanDismiss bool
 }
 
 // Bar is a progress bar. Fraction is 0 to 1, or negative where the end is not known.
@@ -88,7 +90,7 @@ func NewModelRow(s *Snapshot, m core.ModelInfo) ModelRow {
 // apply shows what a job does on the row of its model.
 func (row *ModelRow) apply(j *Job) {
 	if j.Problem != nil {
-		row.Problem = j.Problem
+		row.Problem, row.CanDismiss = j.Problem, true
 		return
 	}
 	row.Busy = true

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/lang"
 	fynewidget "fyne.io/fyne/v2/widget"
@@ -26,6 +27,7 @@ type chatPage struct {
 	chosen string // id of the model that answers next
 
 	list    *fyne.Container
+	title   *widget.Text
 	picker  *fynewidget.Select
 	thread  *fyne.Container
 	scroll  *container.Scroll
@@ -49,6 +51,7 @@ const threadWidth = 800
 
 func newChatPage(s *Shell) *chatPage {
 	p := &chatPage{shell: s, list: widget.Column(2), thread: widget.Column(22), empty: newEmptyChat(s)}
+	p.title = widget.NewShrinkingText(widget.RoleHead, "")
 	p.picker = fynewidget.NewSelect(nil, p.pick)
 	p.picker.PlaceHolder = lang.L("No model")
 	p.newTalk = widget.NewButton(widget.ButtonPlain, lang.L("New chat"), "plus", p.startNew)
@@ -64,13 +67,13 @@ func newChatPage(s *Shell) *chatPage {
 }
 
 func (p *chatPage) layOut() {
-	head := widget.Inset(24, 14, 24, 10, widget.Ends(widget.NewShrinkingText(widget.RoleHead, lang.L("Chat")), widget.Fixed(280, 36, p.picker)))
+	head := widget.Inset(24, 14, 24, 10, widget.Ends(p.title, widget.Fixed(280, 36, p.picker)))
 	p.scroll = container.NewVScroll(widget.Inset(24, 12, 24, 24, widget.Measure(threadWidth, p.thread)))
 	hint := widget.NewShrinkingText(widget.RoleSmall, lang.L("Enter sends, Shift+Enter starts a new line. Models make mistakes: check what matters."))
-	box := widget.NewField(container.NewBorder(nil, nil, nil, widget.Inset(8, 0, 0, 0, container.NewCenter(widget.Fixed(40, 40, p.send))), p.input))
+	box := container.NewBorder(nil, nil, nil, widget.Inset(8, 0, 0, 0, widget.Fixed(52, 52, p.send)), p.input)
 	foot := widget.Inset(24, 4, 24, 14, widget.Measure(threadWidth, widget.Column(7, box, hint)))
 	main := container.NewBorder(head, foot, nil, nil, container.NewStack(p.scroll, p.empty.content))
-	side := widget.NewArea(theme.ColorSurface, widget.Inset(12, 16, 12, 12,
+	side := widget.NewArea(theme.ColorTrack, widget.Inset(12, 16, 12, 12,
 		container.NewBorder(widget.Inset(0, 0, 0, 10, p.newTalk), nil, nil, nil, container.NewVScroll(p.list))))
 	p.layout = &chatLayout{}
 	p.content = container.New(p.layout, side, main)
@@ -131,7 +134,7 @@ func (p *chatPage) show(t *talk) {
 // setModels takes the models that can answer.
 func (p *chatPage) setModels(s *model.Snapshot) {
 	p.usable = s.Usable()
-	if len(p.usable) > 0 && p.model().ID != p.chosen {
+	if len(p.usable) > 0 && p.model().ID == "" {
 		p.chosen = p.usable[0].ID
 	}
 	options := make([]string, len(p.usable))
@@ -215,7 +218,7 @@ func (p *chatPage) redrawThread() {
 		t.turns = append(t.turns, p.newTurn(t, t.Turns[len(t.turns)]))
 	}
 	t.turns = t.turns[:len(t.Turns)]
-	p.thread.Objects = nil
+	p.thread.Objects = p.thread.Objects[:0]
 	for i, w := range t.turns {
 		if w.Turn().User != t.Turns[i].User { // a retry replaced it
 			w = p.newTurn(t, t.Turns[i])
@@ -224,17 +227,26 @@ func (p *chatPage) redrawThread() {
 		w.Set(t.Turns[i], i == len(t.turns)-1)
 		p.thread.Objects = append(p.thread.Objects, w)
 	}
-	if title := t.Title(); title != "" {
-		t.item.SetText(title)
+	title := t.Title()
+	if title == "" {
+		title = lang.L("New chat")
 	}
+	t.item.SetText(title)
+	p.title.SetText(title)
 	if len(t.Turns) == 0 {
 		p.empty.content.Show()
 	} else {
 		p.empty.content.Hide()
 	}
-	p.thread.Refresh()
-	p.scroll.Refresh()
+	p.layOutThread()
 	p.refreshInput()
+}
+
+// layOutThread gives every turn its place, without drawing those that did not change.
+func (p *chatPage) layOutThread() {
+	p.thread.Layout.Layout(p.thread.Objects, p.thread.Size())
+	p.scroll.Content.Resize(p.scroll.Content.MinSize().Max(p.scroll.Size()))
+	canvas.Refresh(p.scroll)
 }
 
 func (p *chatPage) newTurn(t *talk, m model.Turn) *widget.Turn {

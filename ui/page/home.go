@@ -1,6 +1,8 @@
 package page
 
 import (
+	"reflect"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/lang"
@@ -15,29 +17,32 @@ const pageWidth = 1040
 
 // homePage shows how things stand and the one thing to do next.
 type homePage struct {
-	content        fyne.CanvasObject
-	headline       *widget.Text
-	sentence       *widget.Paragraph
-	status         *widget.Status
-	action         *widget.Button
-	gpu, ram, disk *widget.Gauge
-	tiles          []*widget.Tile
-	loaded         *modelList
-	loadedHead     *widget.Text
-	body           *fyne.Container
-	next           model.Action
+	content    fyne.CanvasObject
+	headline   *widget.Text
+	sentence   *widget.Paragraph
+	status     *widget.Status
+	action     *widget.Button
+	gpu, ram   *widget.Gauge
+	tiles      []*widget.Tile
+	loaded     *modelList
+	loadedHead *widget.Text
+	body       *fyne.Container
+	next       model.Action
+	was        model.Home // shown last
+	shown      bool
 }
 
 func newHomePage(s *Shell) *homePage {
 	h := &homePage{
 		headline: widget.NewShrinkingText(widget.RoleTitle, ""), sentence: widget.NewParagraph(widget.RoleMuted, ""),
 		status: widget.NewStatus(model.StateStarting),
-		gpu:    widget.NewGauge("chip"), ram: widget.NewGauge("memory"), disk: widget.NewGauge("disk"),
+		gpu:    widget.NewGauge("chip"), ram: widget.NewGauge("memory"),
 		loadedHead: widget.NewText(widget.RoleHead, lang.L("In memory")),
 		loaded:     newModelList(s, true),
 	}
 	h.action = widget.NewLargeButton("", "", func() { s.next(h.next) })
-	hero := widget.NewCard(widget.Inset(8, 8, 8, 8, widget.Column(14, h.status, widget.Column(6, h.headline, h.sentence), widget.Row(0, h.action))))
+	words := widget.Column(16, h.status, widget.Column(6, h.headline, h.sentence), widget.Row(0, h.action))
+	hero := widget.NewCard(widget.Inset(8, 8, 4, 8, widget.Roomy(620, words, widget.NewIcon("school", theme.ColorRaisedMore, 150))))
 	gap := theme.Size(theme.SizeGap)
 	gauges := widget.Grid(330, gap, widget.NewCard(h.gpu), widget.NewCard(h.ram))
 	tiles := widget.Grid(150, gap)
@@ -57,6 +62,10 @@ func scrollPage(body fyne.CanvasObject) fyne.CanvasObject {
 }
 
 func (h *homePage) set(m model.Home) {
+	if h.shown && reflect.DeepEqual(m, h.was) {
+		return
+	}
+	h.was, h.shown = m, true
 	h.next = m.Action
 	h.status.Set(m.State, lang.L(string(m.State)))
 	h.headline.SetText(widget.Say(m.Headline))
@@ -107,6 +116,7 @@ func (l *modelList) set(rows []model.ModelRow) {
 	for len(l.cards) < len(rows) {
 		c := widget.NewModelRow(l.compact)
 		c.OnLoad, c.OnUnload = l.shell.load, l.shell.unload
+		c.OnCopy = l.shell.copyText
 		c.OnDelete, c.OnChat, c.OnDismiss = l.shell.askDelete, l.shell.chatWith, l.shell.dismiss
 		l.cards = append(l.cards, c)
 	}

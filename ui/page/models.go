@@ -1,6 +1,8 @@
 package page
 
 import (
+	"reflect"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/lang"
 	fynewidget "fyne.io/fyne/v2/widget"
@@ -18,23 +20,25 @@ type modelsPage struct {
 	list    *modelList
 	empty   *fyne.Container
 	body    *fyne.Container
+	disk    *widget.Text
+	shown   []model.ModelRow
 }
 
 func newModelsPage(s *Shell) *modelsPage {
-	p := &modelsPage{shell: s, list: newModelList(s, false)}
+	p := &modelsPage{shell: s, list: newModelList(s, false), disk: widget.NewText(widget.RoleSmall, "")}
 	p.path = fynewidget.NewEntry()
 	p.path.SetPlaceHolder(lang.L("Path of a .gguf file"))
 	p.path.OnSubmitted = func(string) { p.add() }
 	browse := widget.NewButton(widget.ButtonPlain, lang.L("Browse…"), "folder", s.choose)
 	add := widget.NewButton(widget.ButtonPrimary, lang.L("Add"), "plus", p.add)
-	hint := widget.Row(10, widget.NewIcon("drop", "primary", 22), widget.Column(1,
+	hint := widget.Lead(12, widget.Inset(0, 5, 0, 0, widget.NewIcon("drop", "primary", 24)), widget.Column(2,
 		widget.NewText(widget.RoleStrong, lang.L("Add a model")),
-		widget.NewShrinkingText(widget.RoleSmall, lang.L("Drop a GGUF file on this window, or say where it is. The file itself is left alone."))))
+		widget.NewParagraph(widget.RoleSmall, lang.L("Drop a GGUF file on this window, or say where it is. The file itself is left alone."))))
 	card := widget.NewCard(widget.Column(14, hint, widget.Ends(p.path, widget.Row(8, browse, add))))
 	p.empty = widget.Column(6, widget.NewText(widget.RoleStrong, lang.L("No models yet")),
 		widget.NewParagraph(widget.RoleMuted, lang.L("GGUF files are the format that llama.cpp runs. A model of 3 to 8 GB is a good start for a gaming PC.")))
 	gap := theme.Size(theme.SizeGap)
-	p.body = widget.Column(gap, widget.Inset(0, 0, 0, 4, widget.NewText(widget.RoleTitle, lang.L("Models"))), card, widget.Inset(4, 10, 4, 0, p.empty), p.list.content)
+	p.body = widget.Column(gap, widget.Inset(0, 0, 0, 4, widget.Ends(widget.NewText(widget.RoleTitle, lang.L("Models")), p.disk)), card, widget.Inset(4, 10, 4, 0, p.empty), p.list.content)
 	p.content = scrollPage(p.body)
 	return p
 }
@@ -50,7 +54,19 @@ func (p *modelsPage) add() {
 // focus puts the cursor where a path is typed.
 func (p *modelsPage) focus() { p.shell.cfg.Window.Canvas().Focus(p.path) }
 
+// setDisk says how much room there is.
+func (p *modelsPage) setDisk(t model.Text) {
+	if text := widget.Say(t); text != p.disk.Text() {
+		p.disk.SetText(text)
+		p.body.Refresh()
+	}
+}
+
 func (p *modelsPage) set(rows []model.ModelRow) {
+	if p.shown != nil && reflect.DeepEqual(rows, p.shown) {
+		return
+	}
+	p.shown = rows
 	p.list.set(rows)
 	if len(rows) == 0 {
 		p.body.Objects[2].Show()

@@ -20,6 +20,7 @@ type rail struct {
 	status  *widget.Status
 	pause   *widget.Button
 	foot    *fyne.Container
+	dot     *widget.Dot
 	narrow  bool
 }
 
@@ -44,7 +45,9 @@ func newRail(s *Shell) *rail {
 	head := widget.Inset(2, 2, 0, 14, widget.Row(11, widget.Fixed(36, 36, logo), r.name))
 	r.status = widget.NewStatus(model.StateStarting)
 	r.pause = widget.NewButton(widget.ButtonGhost, "", "pause", s.TogglePause)
-	r.foot = widget.Ends(widget.Inset(6, 0, 0, 0, r.status), r.pause)
+	r.dot = widget.NewDot(model.StateStarting)
+	r.dot.Hide()
+	r.foot = container.New(&footLayout{r}, r.dot, r.status, r.pause)
 	r.content = widget.NewArea(theme.ColorRail, widget.Inset(12, 16, 12, 14, container.NewBorder(head, r.foot, nil, nil, items)))
 	return r
 }
@@ -58,6 +61,7 @@ func (r *rail) select_(n Name) {
 
 func (r *rail) set(state model.State) {
 	r.status.Set(state, lang.L(string(state)))
+	r.dot.SetState(state)
 	icon := "pause"
 	if state == model.StatePaused {
 		icon = "load"
@@ -79,9 +83,11 @@ func (r *rail) setNarrow(on bool) {
 	if on {
 		r.name.Hide()
 		r.status.Hide()
+		r.dot.Show()
 	} else {
 		r.name.Show()
 		r.status.Show()
+		r.dot.Hide()
 	}
 }
 
@@ -101,3 +107,30 @@ func (l *railLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 }
 
 func (l *railLayout) MinSize([]fyne.CanvasObject) fyne.Size { return fyne.NewSize(480, 420) }
+
+// footLayout puts the state and the pause button side by side, or one above the other in a narrow rail.
+type footLayout struct{ rail *rail }
+
+func (l *footLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	dot, status, pause := objects[0], objects[1], objects[2]
+	m := pause.MinSize()
+	pause.Resize(m)
+	if l.rail.narrow {
+		dot.Resize(dot.MinSize())
+		dot.Move(fyne.NewPos((size.Width-dot.MinSize().Width)/2, 0))
+		pause.Move(fyne.NewPos((size.Width-m.Width)/2, size.Height-m.Height))
+		return
+	}
+	pause.Move(fyne.NewPos(size.Width-m.Width, size.Height-m.Height))
+	h := status.MinSize().Height
+	status.Resize(fyne.NewSize(size.Width-m.Width-6, h))
+	status.Move(fyne.NewPos(6, size.Height-(m.Height+h)/2))
+}
+
+func (l *footLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	m := objects[2].MinSize()
+	if l.rail.narrow {
+		return m.AddWidthHeight(0, 24)
+	}
+	return m
+}

@@ -42,7 +42,8 @@ func newSettingsPage(s *Shell) *settingsPage {
 	for _, line := range []*widget.CopyLine{p.address, p.key, p.curl} {
 		line.OnCopy = s.copyText
 	}
-	p.version, p.problem = widget.NewText(widget.RoleMuted, ""), widget.NewProblem()
+	p.version, p.problem = widget.NewShrinkingText(widget.RoleMuted, ""), widget.NewProblem()
+	p.problem.OnCopy = s.copyText
 	p.problem.OnDismiss = func() { p.problem.Set(nil) }
 	p.controls()
 	gap := theme.Size(theme.SizeGap)
@@ -107,7 +108,7 @@ func (p *settingsPage) pcCard() fyne.CanvasObject {
 
 func (p *settingsPage) lookCard() fyne.CanvasObject {
 	return section(lang.L("Look"), "", setting(lang.L("Colours"), lang.L("System follows your desktop."), p.look),
-		setting(lang.L("Version"), "", p.version))
+		field(lang.L("Version"), p.version))
 }
 
 // section is a card with a name, a sentence and rows.
@@ -130,7 +131,7 @@ func setting(label, explanation string, control fyne.CanvasObject) fyne.CanvasOb
 	if explanation != "" {
 		text.Add(widget.NewParagraph(widget.RoleSmall, explanation))
 	}
-	return widget.Ends(text, control)
+	return widget.Wide(520, text, control)
 }
 
 // fetch reads what the page shows from the node. It may block.
@@ -154,7 +155,7 @@ func (p *settingsPage) fetch(ctx context.Context) {
 func (p *settingsPage) setAccess(a ui.Access) {
 	p.address.Set(a.Address)
 	p.key.Set(a.Key)
-	p.curl.Set(curlLine(a))
+	p.curl.SetShown(curlLine(a), curlLine(ui.Access{Address: a.Address, Key: "••••"}))
 }
 
 // curlLine is a command that answers when pasted into a terminal.

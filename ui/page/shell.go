@@ -155,6 +155,7 @@ func (s *Shell) redraw() {
 	home := model.NewHome(&s.snap)
 	s.home.set(home)
 	s.models.set(model.NewModelRows(&s.snap))
+	s.models.setDisk(home.Disk)
 	s.chat.setModels(&s.snap)
 	s.rail.set(home.State)
 	sentence := widget.Say(home.Headline)

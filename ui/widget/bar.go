@@ -148,7 +148,7 @@ func (g *Gauge) Set(m model.Gauge) {
 	}
 	g.bar.SetParts(parts...)
 	g.legend.Objects = legend
-	g.body.Refresh()
+	g.Refresh()
 }
 
 func segmentColor(kind string) fyne.ThemeColorName {
@@ -168,7 +168,7 @@ func newSwatch(c fyne.ThemeColorName) fyne.CanvasObject {
 }
 
 // CreateRenderer implements fyne.Widget.
-func (g *Gauge) CreateRenderer() fyne.WidgetRenderer { return fynewidget.NewSimpleRenderer(g.body) }
+func (g *Gauge) CreateRenderer() fyne.WidgetRenderer { return newBody(g.body) }
 
 // show shows or hides things.
 func show(on bool, objects ...fyne.CanvasObject) {

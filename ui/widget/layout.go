@@ -225,3 +225,70 @@ func largest(objects []fyne.CanvasObject) fyne.Size {
 	}
 	return m
 }
+
+// Lead puts a small thing at the top left and gives the rest of the width to the other.
+func Lead(gap float32, first, rest fyne.CanvasObject) *fyne.Container {
+	return container.New(&lead{gap: gap}, first, rest)
+}
+
+type lead struct{ gap float32 }
+
+func (l *lead) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	m := objects[0].MinSize()
+	objects[0].Move(fyne.NewPos(0, 0))
+	objects[0].Resize(m)
+	objects[1].Move(fyne.NewPos(m.Width+l.gap, 0))
+	objects[1].Resize(fyne.NewSize(max(0, size.Width-m.Width-l.gap), size.Height))
+}
+
+func (l *lead) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	a, b := objects[0].MinSize(), objects[1].MinSize()
+	return fyne.NewSize(a.Width+l.gap+b.Width, max(a.Height, b.Height))
+}
+
+// Wide is Ends where there is room, and left above right where the width is under the break.
+func Wide(least float32, left, right fyne.CanvasObject) *fyne.Container {
+	return container.New(&wide{least: least}, left, right)
+}
+
+type wide struct {
+	least   float32
+	stacked bool
+}
+
+func (w *wide) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	w.stacked = size.Width < w.least
+	if !w.stacked {
+		(&ends{gap: 24}).Layout(objects, size)
+		return
+	}
+	left, right := objects[0], objects[1]
+	left.Resize(fyne.NewSize(size.Width, left.MinSize().Height))
+	h := left.MinSize().Height
+	left.Resize(fyne.NewSize(size.Width, h))
+	left.Move(fyne.NewPos(0, 0))
+	right.Resize(right.MinSize())
+	right.Move(fyne.NewPos(0, h+10))
+}
+
+func (w *wide) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	l, r := objects[0].MinSize(), objects[1].MinSize()
+	if w.stacked {
+		return fyne.NewSize(max(l.Width, r.Width), l.Height+10+r.Height)
+	}
+	return fyne.NewSize(max(l.Width, r.Width), max(l.Height, r.Height))
+}
+
+// Roomy is Ends that leaves the right thing, a decoration, out where the width is under the break.
+func Roomy(least float32, left, right fyne.CanvasObject) *fyne.Container {
+	return container.New(&roomy{least}, left, right)
+}
+
+type roomy struct{ least float32 }
+
+func (r *roomy) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	show(size.Width >= r.least, objects[1])
+	(&ends{gap: 24}).Layout(objects, size)
+}
+
+func (r *roomy) MinSize(objects []fyne.CanvasObject) fyne.Size { return objects[0].MinSize() }

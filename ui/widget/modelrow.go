@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/lang"
 	base "fyne.io/fyne/v2/theme"
 	fynewidget "fyne.io/fyne/v2/widget"
@@ -16,6 +15,7 @@ import (
 type ModelRow struct {
 	fynewidget.BaseWidget
 	OnLoad, OnUnload, OnDelete, OnChat, OnDismiss func(id string)
+	OnCopy                                        func(text string)
 
 	row               model.ModelRow
 	name              *Text
@@ -50,7 +50,6 @@ func NewModelRow(compact bool) *ModelRow {
 	m.chat = NewButton(ButtonPlain, lang.L("Chat"), "chat", tap(&m.OnChat))
 	m.unload = NewButton(ButtonGhost, lang.L("Unload"), "unload", tap(&m.OnUnload))
 	m.del = NewButton(ButtonGhost, "", "trash", tap(&m.OnDelete))
-	m.problem.OnDismiss = tap(&m.OnDismiss)
 	m.card = m.layOut()
 	m.ExtendBaseWidget(m)
 	return m
@@ -76,12 +75,15 @@ func (m *ModelRow) Set(row model.ModelRow) {
 	m.reason.SetText(Say(row.FitReason))
 	show(!m.compact && row.Fit != model.FitRuns && !row.FitReason.IsZero(), m.reason)
 	m.progress.Set(row.Bar)
+	m.problem.OnDismiss, m.problem.OnCopy = nil, m.OnCopy
+	if row.CanDismiss {
+		m.problem.OnDismiss = func() { m.OnDismiss(m.row.ID) }
+	}
 	m.problem.Set(row.Problem)
 	show(row.CanLoad, m.load)
 	show(row.CanChat, m.chat)
 	show(row.CanUnload, m.unload)
 	show(row.CanDelete && !m.compact, m.del)
-	m.card.Refresh()
 	m.Refresh()
 }
 
@@ -98,7 +100,7 @@ func describe(row model.ModelRow) []string {
 }
 
 // CreateRenderer implements fyne.Widget.
-func (m *ModelRow) CreateRenderer() fyne.WidgetRenderer { return fynewidget.NewSimpleRenderer(m.card) }
+func (m *ModelRow) CreateRenderer() fyne.WidgetRenderer { return newBody(m.card) }
 
 // Progress is a bar with the amount, the speed and the time left. A bar whose end is not known moves.
 type Progress struct {
@@ -140,11 +142,11 @@ func (p *Progress) Set(b *model.Bar) {
 	p.left.SetText(Say(b.Left))
 	show(b.Text != "" || !b.Left.IsZero(), p.line)
 	p.Show()
-	p.body.Refresh()
+	p.Refresh()
 }
 
 // CreateRenderer implements fyne.Widget.
-func (p *Progress) CreateRenderer() fyne.WidgetRenderer { return fynewidget.NewSimpleRenderer(p.body) }
+func (p *Progress) CreateRenderer() fyne.WidgetRenderer { return newBody(p.body) }
 
 // Problem says what went wrong and what to do. It stays until it is put away.
 type Problem struct {
@@ -155,7 +157,7 @@ type Problem struct {
 	problem       *model.Problem
 	title         *Paragraph
 	hint, details *Paragraph
-	dismiss       *Button
+	dismiss, copy *Button
 	body          fyne.CanvasObject
 }
 
@@ -167,9 +169,14 @@ func NewProblem() *Problem {
 			p.OnDismiss()
 		}
 	})
+	p.copy = NewButton(ButtonGhost, lang.L("Copy details"), "copy", func() {
+		if p.OnCopy != nil && p.problem != nil {
+			p.OnCopy(p.problem.Details)
+		}
+	})
 	text := Column(4, p.title, p.hint, p.details)
-	mark := container.NewBorder(NewIcon("warning", base.ColorNameError, 20), nil, nil, nil)
-	line := container.New(&lead{gap: 12}, mark, Ends(text, p.dismiss))
+	mark := NewIcon("warning", base.ColorNameError, 20)
+	line := Lead(12, mark, Ends(text, Row(2, p.copy, p.dismiss)))
 	panel := newPanel(line, base.ColorNameInputBackground, base.ColorNameError, base.SizeNameInputRadius, 14, 12)
 	p.body = panel
 	p.ExtendBaseWidget(p)
@@ -190,28 +197,13 @@ func (p *Problem) Set(m *model.Problem) {
 	show(!m.Hint.IsZero(), p.hint)
 	show(m.Details != "", p.details)
 	show(p.OnDismiss != nil, p.dismiss)
+	show(p.OnCopy != nil && m.Details != "", p.copy)
 	p.Show()
-	p.body.Refresh()
+	p.Refresh()
 }
 
 // Shown is the problem shown, or nil.
 func (p *Problem) Shown() *model.Problem { return p.problem }
 
 // CreateRenderer implements fyne.Widget.
-func (p *Problem) CreateRenderer() fyne.WidgetRenderer { return fynewidget.NewSimpleRenderer(p.body) }
-
-// lead puts a small thing at the top left and gives the rest to the other.
-type lead struct{ gap float32 }
-
-func (l *lead) Layout(objects []fyne.CanvasObject, size fyne.Size) {
-	m := objects[0].MinSize()
-	objects[0].Move(fyne.NewPos(0, 0))
-	objects[0].Resize(m)
-	objects[1].Move(fyne.NewPos(m.Width+l.gap, 0))
-	objects[1].Resize(fyne.NewSize(max(0, size.Width-m.Width-l.gap), size.Height))
-}
-
-func (l *lead) MinSize(objects []fyne.CanvasObject) fyne.Size {
-	a, b := objects[0].MinSize(), objects[1].MinSize()
-	return fyne.NewSize(a.Width+l.gap+b.Width, max(a.Height, b.Height))
-}
+func (p *Problem) CreateRenderer() fyne.WidgetRenderer { return newBody(p.body) }

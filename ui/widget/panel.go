@@ -87,6 +87,7 @@ func (r *panelRenderer) Refresh() {
 	r.paint()
 	r.Layout(r.p.Size())
 	r.back.Refresh()
+	r.p.content.Refresh()
 }
 
 func (r *panelRenderer) Objects() []fyne.CanvasObject {
@@ -98,9 +99,4 @@ func (r *panelRenderer) Destroy() {}
 // NewNote makes the panel of a short note that floats over a page.
 func NewNote(content fyne.CanvasObject) *Panel {
 	return newPanel(content, theme.ColorRaisedMore, theme.ColorBorder, theme.SizeRadius, 20, 12)
-}
-
-// NewField makes the panel of a place to write in.
-func NewField(content fyne.CanvasObject) *Panel {
-	return newPanel(content, theme.ColorSurface, theme.ColorBorder, theme.SizeRadius, 8, 8)
 }

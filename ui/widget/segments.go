@@ -70,4 +70,4 @@ func (s *Segments) Chosen() string { return s.chosen }
 func (s *Segments) Items() []*NavItem { return s.items }
 
 // CreateRenderer implements fyne.Widget.
-func (s *Segments) CreateRenderer() fyne.WidgetRenderer { return fynewidget.NewSimpleRenderer(s.body) }
+func (s *Segments) CreateRenderer() fyne.WidgetRenderer { return newBody(s.body) }

@@ -127,7 +127,7 @@ func (s *Status) Set(state model.State, word string) {
 func (s *Status) Word() string { return s.word.Text() }
 
 // CreateRenderer implements fyne.Widget.
-func (s *Status) CreateRenderer() fyne.WidgetRenderer { return fynewidget.NewSimpleRenderer(s.row) }
+func (s *Status) CreateRenderer() fyne.WidgetRenderer { return newBody(s.row) }
 
 // Badge says whether a model fits, by drawing, word and colour.
 type Badge struct {
@@ -169,4 +169,4 @@ func (b *Badge) Set(f model.Fit) {
 }
 
 // CreateRenderer implements fyne.Widget.
-func (b *Badge) CreateRenderer() fyne.WidgetRenderer { return fynewidget.NewSimpleRenderer(b.row) }
+func (b *Badge) CreateRenderer() fyne.WidgetRenderer { return newBody(b.row) }

@@ -31,7 +31,7 @@ func (t *Tile) Set(m model.Tile) {
 }
 
 // CreateRenderer implements fyne.Widget.
-func (t *Tile) CreateRenderer() fyne.WidgetRenderer { return fynewidget.NewSimpleRenderer(t.body) }
+func (t *Tile) CreateRenderer() fyne.WidgetRenderer { return newBody(t.body) }
 
 // CopyLine shows a text to be used elsewhere, in a well, with a button that copies it. A secret one is covered until
 // it is asked for; copying works all the same.
@@ -39,7 +39,7 @@ type CopyLine struct {
 	fynewidget.BaseWidget
 	OnCopy func(text string)
 
-	text           string
+	text, plain    string
 	secret, opened bool
 	shown          *Text
 	reveal         *Button
@@ -62,8 +62,11 @@ func NewCopyLine(secret bool) *CopyLine {
 }
 
 // Set changes the text.
-func (c *CopyLine) Set(text string) {
-	c.text = text
+func (c *CopyLine) Set(text string) { c.SetShown(text, text) }
+
+// SetShown changes the text, and shows another one in its place.
+func (c *CopyLine) SetShown(text, shown string) {
+	c.text, c.plain = text, shown
 	c.redraw()
 }
 
@@ -78,8 +81,8 @@ func (c *CopyLine) redraw() {
 		c.shown.SetText("••••••••••••••••••••••••")
 		return
 	}
-	c.shown.SetText(c.text)
+	c.shown.SetText(c.plain)
 }
 
 // CreateRenderer implements fyne.Widget.
-func (c *CopyLine) CreateRenderer() fyne.WidgetRenderer { return fynewidget.NewSimpleRenderer(c.body) }
+func (c *CopyLine) CreateRenderer() fyne.WidgetRenderer { return newBody(c.body) }

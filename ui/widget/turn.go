@@ -2,6 +2,7 @@ package widget
 
 import (
 	"image/color"
+	"reflect"
 
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ type Turn struct {
 	copy, retry           *Button
 	body                  fyne.CanvasObject
 	question              *Paragraph
+	last, drawn           bool
 }
 
 // NewTurn makes the widget of a message.
@@ -55,12 +57,13 @@ func (w *Turn) layOutQuestion() {
 }
 
 func (w *Turn) layOutAnswer() {
-	w.who = NewShrinkingText(RoleStrong, "")
+	w.who = NewText(RoleStrong, "")
 	w.thinking = NewShrinkingText(RoleSmall, "")
 	w.text = Column(10)
-	w.footer = NewShrinkingText(RoleSmall, "")
+	w.footer = NewText(RoleSmall, "")
 	w.waiting = fynewidget.NewActivity()
 	w.problem = NewProblem()
+	w.problem.OnCopy = func(text string) { w.OnCopy(text) }
 	w.copy = NewButton(ButtonGhost, lang.L("Copy"), "copy", func() {
 		if w.OnCopy != nil {
 			w.OnCopy(w.turn.Text)
@@ -71,7 +74,7 @@ func (w *Turn) layOutAnswer() {
 			w.OnRetry()
 		}
 	})
-	w.actions = container.NewBorder(nil, nil, Row(2, w.copy, w.retry), nil, Inset(10, 6, 0, 0, w.footer))
+	w.actions = Row(2, w.copy, w.retry, Inset(10, 0, 0, 0, w.footer))
 	head := Row(10, newAvatar(), w.who, Fixed(18, 18, w.waiting))
 	content := Column(8, w.thinking, w.text, w.problem, Inset(-9, 0, 0, 0, w.actions))
 	w.body = Column(8, head, Inset(36, 0, 0, 0, content))
@@ -87,7 +90,10 @@ func (w *Turn) Turn() model.Turn { return w.turn }
 
 // Set shows the message as it is now; last is true for the newest of the conversation, which can be retried.
 func (w *Turn) Set(t model.Turn, last bool) {
-	w.turn = t
+	if w.drawn && w.last == last && reflect.DeepEqual(w.turn, t) {
+		return
+	}
+	w.turn, w.last, w.drawn = t, last, true
 	if t.User {
 		w.question.SetText(model.Clean(t.Text))
 		w.Refresh()
@@ -136,7 +142,6 @@ func (w *Turn) setText(text string) {
 		objects = append(objects, w.drawBlock(b))
 	}
 	w.blocks, w.text.Objects = blocks, objects
-	w.text.Refresh()
 }
 
 func equalBlock(a, b model.Block) bool {
@@ -153,7 +158,7 @@ func (w *Turn) drawBlock(b model.Block) fyne.CanvasObject {
 		return paragraph(headingRole(b.Level), b.Spans)
 	case model.BlockItem:
 		marker := NewText(RoleMuted, b.Marker)
-		return Inset(float32(b.Level)*18, 0, 0, 0, container.New(&lead{gap: 8}, marker, paragraph(RoleBody, b.Spans)))
+		return Inset(float32(b.Level)*18, 0, 0, 0, Lead(8, Fixed(16, 18, marker), paragraph(RoleBody, b.Spans)))
 	case model.BlockQuote:
 		line := NewArea(theme.ColorBorder, Fixed(3, 3, canvas.NewRectangle(color.Transparent)))
 		return container.NewBorder(nil, nil, line, nil, Inset(10, 0, 0, 0, paragraph(RoleMuted, b.Spans)))
@@ -190,7 +195,7 @@ func (w *Turn) drawCode(b model.Block) fyne.CanvasObject {
 }
 
 // CreateRenderer implements fyne.Widget.
-func (w *Turn) CreateRenderer() fyne.WidgetRenderer { return fynewidget.NewSimpleRenderer(w.body) }
+func (w *Turn) CreateRenderer() fyne.WidgetRenderer { return newBody(w.body) }
 
 // rightBubble puts a bubble at the right, as wide as its text needs and at most a share of the room.
 type rightBubble struct {
