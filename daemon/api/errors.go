@@ -30,15 +30,9 @@ func (s *Server) entry(r route) gin.HandlerFunc {
 // attempt runs the guard and the handler. A panic becomes an error.
 func (s *Server) attempt(c *gin.Context, r route) (err error) {
 	defer func() {
-		p := recover()
-		if p == nil {
-			return
+		if p := recover(); p != nil {
+			err = s.panicked(r.path, p)
 		}
-		if e, ok := p.(error); ok && errors.Is(e, http.ErrAbortHandler) {
-			panic(p)
-		}
-		s.log.Error("a handler panicked", "route", r.path, "panic", p, "stack", string(debug.Stack()))
-		err = core.Errorf(core.CodeInternal, "something went wrong inside Shoal")
 	}()
 	in, err := s.guard.admit(c, r)
 	if err != nil {
@@ -57,6 +51,12 @@ func (s *Server) attempt(c *gin.Context, r route) (err error) {
 		}
 	}
 	return r.handle(in)
+}
+
+// panicked turns what a panic left into an error.
+func (s *Server) panicked(where string, p any) error {
+	s.log.Error("a handler panicked", "where", where, "panic", p, "stack", string(debug.Stack()))
+	return core.Errorf(core.CodeInternal, "something went wrong inside Shoal")
 }
 
 // writeError is the one place where an error becomes a reply. After the header of a reply went out nothing can

@@ -90,16 +90,26 @@ func (s *Server) generate(ctx context.Context, jobs []*core.GenerateRequest, emi
 	group, ctx := errgroup.WithContext(ctx)
 	for i, job := range jobs {
 		group.Go(func() (err error) {
-			watch := s.metrics.begin()
-			defer func() { watch.end(replies[i]) }()
-			replies[i], err = s.node.Generate(ctx, job, func(d core.Delta) error {
-				watch.token()
-				return emit(i, d)
-			})
+			replies[i], err = s.generateOne(ctx, job, func(d core.Delta) error { return emit(i, d) })
 			return err
 		})
 	}
 	return replies, group.Wait()
+}
+
+// generateOne runs one job and measures it. It runs on a goroutine of its own, where no one else catches a panic.
+func (s *Server) generateOne(ctx context.Context, job *core.GenerateRequest, emit func(core.Delta) error) (reply *core.Reply, err error) {
+	watch := s.metrics.begin()
+	defer func() {
+		if p := recover(); p != nil {
+			reply, err = nil, s.panicked("generate", p)
+		}
+		watch.end(reply)
+	}()
+	return s.node.Generate(ctx, job, func(d core.Delta) error {
+		watch.token()
+		return emit(d)
+	})
 }
 
 // resolveModel turns "auto" into a model: the first, by name, of those in memory, else of those on this disk.

@@ -27,7 +27,7 @@ type Prompt struct {
 }
 
 type chatBody struct {
-	samplingParams
+	samplingParams      `json:"-"`      // read on its own, so that errors name its fields as the caller does
 	Model               string          `json:"model"`
 	Messages            []chatMessage   `json:"messages"`
 	MaxTokens           *int            `json:"max_tokens"`
@@ -66,7 +66,7 @@ func with(base, more map[string]rule) map[string]rule {
 // ChatRequest reads the body of POST /v1/chat/completions.
 func ChatRequest(body []byte) (*Request, error) {
 	var in chatBody
-	if err := decode(body, &in, chatFields, chatRules); err != nil {
+	if err := decode(body, chatFields, chatRules, &in, &in.samplingParams); err != nil {
 		return nil, err
 	}
 	if err := checkModel(in.Model); err != nil {

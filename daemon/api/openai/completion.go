@@ -14,14 +14,14 @@ const (
 )
 
 type completionBody struct {
-	samplingParams
-	Model     string          `json:"model"`
-	Prompt    json.RawMessage `json:"prompt"`
-	MaxTokens *int            `json:"max_tokens"`
-	Echo      bool            `json:"echo"`
-	Logprobs  *int            `json:"logprobs"`
-	BestOf    *int            `json:"best_of"`
-	User      string          `json:"user"`
+	samplingParams `json:"-"`      // read on its own, so that errors name its fields as the caller does
+	Model          string          `json:"model"`
+	Prompt         json.RawMessage `json:"prompt"`
+	MaxTokens      *int            `json:"max_tokens"`
+	Echo           bool            `json:"echo"`
+	Logprobs       *int            `json:"logprobs"`
+	BestOf         *int            `json:"best_of"`
+	User           string          `json:"user"`
 }
 
 var completionFields = append(slices.Clone(samplingFields),
@@ -34,7 +34,7 @@ var completionRules = with(commonRules, map[string]rule{
 // CompletionRequest reads the body of POST /v1/completions.
 func CompletionRequest(body []byte) (*Request, error) {
 	var in completionBody
-	if err := decode(body, &in, completionFields, completionRules); err != nil {
+	if err := decode(body, completionFields, completionRules, &in, &in.samplingParams); err != nil {
 		return nil, err
 	}
 	if err := checkModel(in.Model); err != nil {

@@ -26,7 +26,7 @@ var embeddingsRules = map[string]rule{
 // EmbeddingRequest reads the body of POST /v1/embeddings.
 func EmbeddingRequest(body []byte) (*EmbeddingsRequest, error) {
 	var in embeddingsBody
-	if err := decode(body, &in, []string{"model", "input", "encoding_format"}, embeddingsRules); err != nil {
+	if err := decode(body, []string{"model", "input", "encoding_format"}, embeddingsRules, &in); err != nil {
 		return nil, err
 	}
 	if err := checkModel(in.Model); err != nil {

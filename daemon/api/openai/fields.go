@@ -24,9 +24,9 @@ var harmless = rule{any: true}
 // only is the rule of fields that may be sent with the values that ask for nothing.
 func only(reason string, neutral ...string) rule { return rule{neutral: neutral, reason: reason} }
 
-// decode reads body, a JSON object, into out. Keys that are neither in known nor let through by a rule are
-// errors, because a field that is ignored is a promise that is broken.
-func decode(body []byte, out any, known []string, rules map[string]rule) error {
+// decode reads body, a JSON object, into each of outs, which share its fields. Keys that are neither in known nor
+// let through by a rule are errors, because a field that is ignored is a promise that is broken.
+func decode(body []byte, known []string, rules map[string]rule, outs ...any) error {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return jsonError(err, "")
@@ -37,8 +37,10 @@ func decode(body []byte, out any, known []string, rules map[string]rule) error {
 	if err := checkFields(fields, "", known, rules); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(body, out); err != nil {
-		return jsonError(err, "")
+	for _, out := range outs {
+		if err := json.Unmarshal(body, out); err != nil {
+			return jsonError(err, "")
+		}
 	}
 	return nil
 }
