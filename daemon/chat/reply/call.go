@@ -102,6 +102,9 @@ func (c *call) expect(got, want byte, next phase) verdict {
 func (c *call) readKey(b byte) verdict {
 	if b == '"' {
 		c.key, c.phase = string(c.text), beforeColon
+		if c.key == "name" && c.name != "" || c.isArguments() && c.hasArgs {
+			return bad // twice
+		}
 		return more
 	}
 	c.text = append(c.text, b)
