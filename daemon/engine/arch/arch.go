@@ -27,8 +27,12 @@ type Window struct {
 	// Export names the tensor that holds the hidden states after the window's last layer.
 	Export string
 	// Input names a tensor to overwrite with the incoming hidden states, for architectures that change their
-	// input even when it is not a token; empty for most. Not used by the window that embeds tokens.
+	// input even when it is not a token; empty for most. The window that embeds tokens has no use for it, unless
+	// StandIn is set.
 	Input string
+	// StandIn is for architectures that refuse rows as input: they take token 0 in place of each, and the rows,
+	// embedded tokens too, go to the tensor Input.
+	StandIn bool
 	// Fixes are metadata values to set in the window's header.
 	Fixes []Fix
 }
@@ -104,7 +108,7 @@ func (m Model) Window(r core.LayerRange) (Window, error) {
 	if slices.Contains(m.row.refuseLengths, r.Len()) && r.Len() != m.layers {
 		return Window{}, m.refuse(fmt.Sprintf("llama.cpp takes a window of %d layers for another model", r.Len()))
 	}
-	w := Window{Scale: 1, Export: fmt.Sprintf("l_out-%d", r.Len()-1), Input: m.row.input}
+	w := Window{Scale: 1, Export: fmt.Sprintf("l_out-%d", r.Len()-1), Input: m.row.input, StandIn: m.row.standIn}
 	if m.row.scaleRows {
 		w.Scale = float32(math.Sqrt(float64(m.embd)))
 	}
@@ -124,20 +128,42 @@ func (m Model) fixes(r core.LayerRange) (fixes []Fix) {
 		fixes = append(fixes, Fix{Key: m.name + ".leading_dense_block_count", Uint: uint32(left)})
 	}
 	if m.sliding() {
-		fixes = append(fixes, Fix{Key: m.name + slidingPattern, Bools: m.slidingLayers(r)})
+		fixes = append(fixes, m.slidingFixes(r)...)
 	}
 	return fixes
 }
 
-const slidingPattern = ".attention.sliding_window_pattern"
+const (
+	slidingPattern = ".attention.sliding_window_pattern"
+	slidingWidth   = ".attention.sliding_window"
+)
+
+// allPositions is a sliding window as wide as any context, small enough not to overflow when llama.cpp multiplies it.
+const allPositions = 1 << 24
+
+// slidingFixes name the sliding layers of r. llama.cpp wants at least one; a window without any is loaded as a model
+// that does not slide or, where the architecture always does, as one whose sliding layers see all positions.
+func (m Model) slidingFixes(r core.LayerRange) []Fix {
+	layers := m.slidingLayers(r)
+	switch {
+	case slices.Contains(layers, true):
+		return []Fix{{Key: m.name + slidingPattern, Bools: layers}}
+	case !m.row.slidingAlways:
+		return []Fix{{Key: m.name + slidingWidth, Uint: 0}}
+	}
+	for i := range layers {
+		layers[i] = true
+	}
+	return []Fix{{Key: m.name + slidingPattern, Bools: layers}, {Key: m.name + slidingWidth, Uint: allPositions}}
+}
 
 // sliding tells whether some layers see a sliding window of positions only.
 func (m Model) sliding() bool {
 	if m.row.slidingPeriod == 0 {
 		return false
 	}
-	width, given := m.meta.Uint(m.name + ".attention.sliding_window")
-	return width > 0 || !given && m.row.slidingDefault
+	width, given := m.meta.Uint(m.name + slidingWidth)
+	return width > 0 || !given && m.row.slidingAlways
 }
 
 // slidingLayers tells for each layer of r whether it is a sliding one: as the header lists them, or all but the

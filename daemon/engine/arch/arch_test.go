@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -120,6 +121,25 @@ func TestSlidingPattern(t *testing.T) {
 	}
 	if m := Of("gemma2", header{"gemma2.block_count": uint64(8)}); m.CanTrim() {
 		t.Error("gemma2 slides by default")
+	}
+}
+
+func TestWindowWithoutSlidingLayers(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		layer int
+		want  []Fix
+	}{
+		{"gemma3", 5, []Fix{{Key: "gemma3.attention.sliding_window"}}},
+		{"olmo2", 3, []Fix{{Key: "olmo2.attention.sliding_window"}}},
+		{"gemma2", 1, []Fix{{Key: "gemma2.attention.sliding_window_pattern", Bools: []bool{true}},
+			{Key: "gemma2.attention.sliding_window", Uint: allPositions}}},
+	} {
+		m := Of(c.name, header{c.name + ".block_count": uint64(8), c.name + ".attention.sliding_window": uint64(64)})
+		w, err := m.Window(core.LayerRange{First: c.layer, End: c.layer + 1})
+		if err != nil || !reflect.DeepEqual(w.Fixes, c.want) {
+			t.Errorf("%s: %+v %v", c.name, w.Fixes, err)
+		}
 	}
 }
 

@@ -2,13 +2,14 @@ package arch
 
 // row says what the windows of one architecture need. The zero row needs nothing.
 type row struct {
-	scaleRows      bool   // the embedding's rows are multiplied by the square root of the width, outside llama.cpp
-	input          string // see Window.Input
-	slidingPeriod  int    // one layer in so many sees all positions, where the header does not say which
-	slidingDefault bool   // slides even if the header has no window size
-	refuseLayers   map[int]string
-	refuseLengths  []int // windows of so many layers would be taken for another model
-	refuseKeys     []refusedKey
+	scaleRows     bool   // the embedding's rows are multiplied by the square root of the width, outside llama.cpp
+	input         string // see Window.Input
+	standIn       bool   // see Window.StandIn
+	slidingPeriod int    // one layer in so many sees all positions, where the header does not say which
+	slidingAlways bool   // slides even if the header has no window size; sliding layers differ in nothing else
+	refuseLayers  map[int]string
+	refuseLengths []int // windows of so many layers would be taken for another model
+	refuseKeys    []refusedKey
 }
 
 // refusedKey refuses models whose header has the key (after the architecture's name) with a value other than 0.
@@ -47,10 +48,10 @@ var table = map[string]row{
 	"internlm2":  {},
 	"deepseek":   {},
 	"olmo2":      {slidingPeriod: 4},
-	"gpt-oss":    {slidingPeriod: 2},
-	"glm4":       {refuseKeys: []refusedKey{nextN(), {".rope.dimension_sections", fourPos}}},
+	"gpt-oss":    {slidingPeriod: 2, slidingAlways: true},
+	"glm4":       {input: "embd", standIn: true, refuseKeys: []refusedKey{nextN(), {".rope.dimension_sections", fourPos}}},
 	"gemma":      {input: "inp_scaled"},
-	"gemma2": {input: "inp_scaled", slidingPeriod: 2, slidingDefault: true,
+	"gemma2": {input: "inp_scaled", slidingPeriod: 2, slidingAlways: true,
 		refuseLayers: map[int]string{46: scaleByCount}, refuseLengths: []int{46}},
 	"gemma3": {scaleRows: true, slidingPeriod: 6,
 		refuseLayers: map[int]string{62: scaleByCount}, refuseLengths: []int{62}},

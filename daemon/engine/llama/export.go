@@ -25,7 +25,7 @@ func newExport(lib *library, p *plan, width int) *export {
 	if !p.last {
 		e.take = p.window.Export
 	}
-	if !p.first {
+	if !p.first || p.window.StandIn {
 		e.put = p.window.Input
 	}
 	if e.take == "" && e.put == "" {

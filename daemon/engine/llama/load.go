@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"context"
 	"os"
 	"sync"
 
@@ -54,14 +55,15 @@ type Window struct {
 }
 
 // load makes a window. What fails half way is freed.
-func load(lib *library, spec engine.Spec) (*Window, error) {
+func load(ctx context.Context, lib *library, spec engine.Spec) (*Window, error) {
 	if err := checkSpec(&spec); err != nil {
 		return nil, err
 	}
-	p, err := planOf(spec)
+	p, err := planOf(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
+	defer p.unlock()
 	w := &Window{lib: lib, plan: p, done: make(chan struct{})}
 	w.shape = engine.Shape{Layers: p.layers, First: p.first, Last: p.last, Context: spec.Context,
 		Sequences: spec.Sequences, BatchRows: spec.BatchRows, PID: os.Getpid()}
@@ -110,6 +112,9 @@ func (w *Window) loadVocab() error {
 	}
 	w.vocabModel, w.vocab = model, binding.ModelGetVocab(model)
 	w.shape.Vocabulary = int(binding.VocabNTokens(w.vocab))
+	if w.plan.vocabulary != 0 && w.plan.vocabulary != w.shape.Vocabulary {
+		return core.Errorf(core.CodeCorrupt, "the model has %d tokens and its tokenizer %d", w.plan.vocabulary, w.shape.Vocabulary)
+	}
 	return nil
 }
 

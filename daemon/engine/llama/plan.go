@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"context"
 	"os"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -20,6 +21,9 @@ type plan struct {
 	embedding rowTable    // where the first window of several looks up tokens
 	bytes     int64       // of the layers' tensors
 	cacheRow  int64       // bytes of KV cache per token and layer
+	unlock    func()      // call when the files are loaded
+
+	vocabulary int // tokens of the model; 0 if the tokenizer tells
 }
 
 // whole tells that the plan is a complete model, which takes tokens and needs no help.
@@ -35,13 +39,13 @@ type rowTable struct {
 }
 
 // planOf finds the files of a window. A ModelDir that is a GGUF file is planned whole, as it is.
-func planOf(spec engine.Spec) (*plan, error) {
+func planOf(ctx context.Context, spec engine.Spec) (*plan, error) {
 	info, err := os.Stat(spec.ModelDir)
 	if err != nil {
 		return nil, core.Errorf(core.CodeNotFound, "model: %w", err)
 	}
 	if info.IsDir() {
-		return planShards(spec)
+		return planShards(ctx, spec)
 	}
 	return planFile(spec.ModelDir, spec.VocabOnly)
 }
@@ -51,7 +55,7 @@ func planFile(path string, vocabOnly bool) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{first: true, last: true}
+	p := &plan{first: true, last: true, unlock: func() {}}
 	if vocabOnly {
 		p.vocab = path
 		return p, nil

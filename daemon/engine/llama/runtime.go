@@ -110,5 +110,5 @@ func (e *Engine) Load(ctx context.Context, spec engine.Spec) (engine.Window, err
 	if err != nil {
 		return nil, err
 	}
-	return load(lib, spec)
+	return load(ctx, lib, spec)
 }

@@ -138,7 +138,10 @@ func (w *Window) decode(ctx context.Context, rows []engine.Row, hidden, spare []
 	w.batch.fill(rows, all || !w.plan.last)
 	var b binding.Batch
 	b.NTokens = int32(len(rows))
-	if hidden == nil {
+	if w.plan.window.StandIn {
+		clear(w.batch.token[:len(rows)])
+	}
+	if hidden == nil || w.plan.window.StandIn {
 		b.Token = &w.batch.token[0]
 	} else {
 		b.Embd = &hidden[0]

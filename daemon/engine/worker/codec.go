@@ -131,9 +131,9 @@ func decodeOutput(data []byte, spare []float32) (*engine.Output, error) {
 }
 
 func (c *cursor) sample() engine.Sample {
-	s := engine.Sample{Row: int(c.i32()), Token: c.i32(), End: c.u8() != 0, Logprob: c.f64(), Piece: slices.Clone(c.bytes())}
+	s := engine.Sample{Row: int(c.i32()), Token: c.i32(), End: c.u8() != 0, Logprob: c.f64(), Piece: c.copied()}
 	for range c.count(candSize) {
-		s.Top = append(s.Top, engine.Candidate{Token: c.i32(), Logprob: c.f64(), Piece: slices.Clone(c.bytes())})
+		s.Top = append(s.Top, engine.Candidate{Token: c.i32(), Logprob: c.f64(), Piece: c.copied()})
 	}
 	return s
 }
@@ -164,7 +164,7 @@ func decodePieces(data []byte) ([][]byte, error) {
 	c := &cursor{data: data}
 	list := make([][]byte, c.count(4))
 	for i := range list {
-		list[i] = slices.Clone(c.bytes())
+		list[i] = c.copied()
 	}
 	return list, c.end()
 }

@@ -63,6 +63,9 @@ func (c *cursor) count(size int) int {
 // bytes reads a counted string; it is not copied.
 func (c *cursor) bytes() []byte { return c.take(c.count(1)) }
 
+// copied reads a counted string into memory of its own; nil if it is empty.
+func (c *cursor) copied() []byte { return append([]byte(nil), c.bytes()...) }
+
 // end tells whether all was read and well.
 func (c *cursor) end() error {
 	if c.err == nil && len(c.data) != 0 {

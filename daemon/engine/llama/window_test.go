@@ -1,0 +1,210 @@
+package llama_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/arch"
+	"github.com/shoal-p2p/shoal/daemon/engine/llama"
+	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
+	"github.com/shoal-p2p/shoal/daemon/identity"
+	"github.com/shoal-p2p/shoal/daemon/shard"
+)
+
+// cut imports a GGUF file with every layer in a shard of its own.
+func cut(t testing.TB, path string) (dir string, layers int) {
+	t.Helper()
+	key, err := identity.Open(filepath.Join(t.TempDir(), "identity.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := shard.NewStore(shard.Config{Dir: t.TempDir(), Key: key, Rule: shard.Rule{Number: 1, ShardSize: 1 << 20, MinShards: 64}})
+	m, err := store.Import(context.Background(), shard.Import{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Dir, m.Manifest.Layers
+}
+
+// random makes a model of an architecture with random weights, and cuts it.
+func random(t testing.TB, c gguftest.Config) (dir string, layers int) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "random.gguf")
+	if err := gguftest.WriteFile(path, c); err != nil {
+		t.Fatal(err)
+	}
+	return cut(t, path)
+}
+
+// chain is windows in a row that run the same batches.
+type chain []engine.Window
+
+// openChain loads the layers between consecutive bounds as windows.
+func openChain(t testing.TB, e engine.Engine, dir string, bounds []int) chain {
+	t.Helper()
+	var c chain
+	for i := range len(bounds) - 1 {
+		w, err := e.Load(context.Background(), engine.Spec{ModelDir: dir, FirstShard: bounds[i], EndShard: bounds[i+1],
+			Context: 1024, Sequences: 4, BatchRows: 256, Threads: 1})
+		if err != nil {
+			t.Fatalf("layers %d to %d: %v", bounds[i], bounds[i+1], err)
+		}
+		t.Cleanup(func() { _ = w.Close() })
+		c = append(c, w)
+	}
+	return c
+}
+
+func (c chain) step(t testing.TB, b *engine.Batch) *engine.Output {
+	t.Helper()
+	stage, out := *b, (*engine.Output)(nil)
+	for i, w := range c {
+		var err error
+		if out, err = w.Step(context.Background(), &stage); err != nil {
+			t.Fatalf("window %d: %v", i, err)
+		}
+		stage.Hidden = out.Hidden
+	}
+	return out
+}
+
+func (c chain) reset(t testing.TB) {
+	t.Helper()
+	b := &engine.Batch{}
+	for seq := range int32(3) {
+		b.Ops = append(b.Ops, engine.Op{Kind: engine.OpTrim, Seq: seq})
+	}
+	for _, w := range c {
+		if _, err := w.Step(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// script is the batches of the test and the logits that the whole model gave.
+type script struct {
+	batches []engine.Batch
+	logits  [][]float32 // of the sampled rows, in order
+}
+
+// record runs the whole model: a prompt of 128 and 64 tokens more, then three sequences whose prompts and replies
+// share batches.
+func record(t testing.TB, whole chain) *script {
+	t.Helper()
+	s := &script{}
+	rng := rand.New(rand.NewPCG(1, 2))
+	vocabulary := whole[0].Shape().Vocabulary
+	token := func() int32 { return int32(3 + rng.IntN(vocabulary-3)) }
+	prompt := func(rows []engine.Row, seq int32, n int) []engine.Row {
+		for i := range n {
+			rows = append(rows, engine.Row{Token: token(), Pos: int32(i), Seq: seq, Sample: i == n-1})
+		}
+		return rows
+	}
+	run := func(rows []engine.Row) []int32 {
+		b := engine.Batch{Rows: rows}
+		out := whole.step(t, &b)
+		s.batches = append(s.batches, b)
+		var next []int32
+		for _, sample := range out.Samples {
+			s.logits = append(s.logits, slices.Clone(llama.Logits(whole[0], sample.Row)))
+			next = append(next, sample.Token)
+		}
+		return next
+	}
+	next := run(prompt(nil, 0, 128))
+	for i := range int32(64) {
+		next = run([]engine.Row{{Token: next[0], Pos: 128 + i, Sample: true}})
+	}
+	rows := []engine.Row{{Token: next[0], Pos: 192, Sample: true}}
+	next = run(prompt(prompt(rows, 1, 100), 2, 37))
+	for i := range int32(24) {
+		next = run([]engine.Row{{Token: next[0], Pos: 193 + i, Sample: true}, {Token: next[1], Pos: 100 + i, Seq: 1, Sample: true},
+			{Token: next[2], Pos: 37 + i, Seq: 2, Sample: true}})
+	}
+	return s
+}
+
+// check runs the same batches through windows and compares every logit bit by bit.
+func (s *script) check(t *testing.T, c chain) {
+	t.Helper()
+	at, differ, total, worst := 0, 0, 0, 0.0
+	for i := range s.batches {
+		out := c.step(t, &s.batches[i])
+		for _, sample := range out.Samples {
+			got := llama.Logits(c[len(c)-1], sample.Row)
+			for j, want := range s.logits[at] {
+				if math.Float32bits(got[j]) != math.Float32bits(want) {
+					differ++
+					worst = max(worst, math.Abs(float64(got[j]-want)))
+				}
+				total++
+			}
+			at++
+		}
+	}
+	if differ > 0 || total == 0 {
+		t.Errorf("%d of %d logits differ from the whole model's, by up to %g", differ, total, worst)
+	}
+}
+
+// cuts are all ways to make two windows, and some to make three.
+func cuts(layers int) (list [][]int) {
+	for a := 1; a < layers; a++ {
+		list = append(list, []int{0, a, layers})
+	}
+	for a := 1; a+1 < layers; a += 2 {
+		list = append(list, []int{0, a, a + 1, layers})
+	}
+	return list
+}
+
+func TestWindowsEqualTheWholeModel(t *testing.T) {
+	e := llama.New(llama.Config{Dir: runtimeDir(t), Log: slog.New(slog.DiscardHandler)})
+	for _, name := range arch.Names() {
+		t.Run(name, func(t *testing.T) {
+			dir, layers := random(t, gguftest.Config{Arch: name})
+			testCuts(t, e, dir, layers)
+		})
+	}
+}
+
+func testCuts(t *testing.T, e engine.Engine, dir string, layers int) {
+	whole := openChain(t, e, dir, []int{0, layers})
+	s := record(t, whole)
+	for _, bounds := range cuts(layers) {
+		t.Run(fmt.Sprint(bounds[1:len(bounds)-1]), func(t *testing.T) {
+			s.check(t, openChain(t, e, dir, bounds))
+		})
+	}
+}
+
+func TestRealModelsEqualTheWhole(t *testing.T) {
+	e := llama.New(llama.Config{Dir: runtimeDir(t), Log: slog.New(slog.DiscardHandler)})
+	for _, file := range []string{"stories260K-f32", "tinystories-656k-f32", "tinystories-656k-q8_0", "tinystories-656k-q4_0"} {
+		t.Run(file, func(t *testing.T) {
+			dir, layers := cut(t, shared(t, "models", file+".gguf"))
+			testCuts(t, e, dir, layers)
+		})
+	}
+}
+
+func TestRefusedArchitectureStillRunsWhole(t *testing.T) {
+	e := llama.New(llama.Config{Dir: runtimeDir(t), Log: slog.New(slog.DiscardHandler)})
+	dir, layers := random(t, gguftest.Config{Arch: "deepseek2", Layers: 48})
+	_, err := e.Load(context.Background(), engine.Spec{ModelDir: dir, EndShard: 2, Context: 64, Sequences: 1, BatchRows: 8})
+	if core.CodeOf(err) != core.CodeUnsupported {
+		t.Errorf("a window of it gave %v", err)
+	}
+	if c := openChain(t, e, dir, []int{0, layers}); c[0].Shape().Layers.End != layers {
+		t.Errorf("%+v", c[0].Shape())
+	}
+}
