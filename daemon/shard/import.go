@@ -1,15 +1,11 @@
 package shard
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/shoal-p2p/shoal/daemon/atomicfile"
@@ -152,58 +148,6 @@ func (j *job) fresh(ctx context.Context) (*Model, error) {
 		return nil, diskFull(err)
 	}
 	return j.store.Open(j.manifest.ModelID)
-}
-
-// progress is what survives a crash: which file is imported and which of its shards are finished.
-type progress struct {
-	Size   int64         `json:"size"`
-	Time   time.Time     `json:"time"` // of the file's last change
-	Header core.Digest   `json:"header"`
-	Rule   Rule          `json:"rule"`
-	Roots  []core.Digest `json:"roots"` // one per shard; zero for those not finished
-}
-
-const progressFile = "import.json"
-
-// resume opens the stage. What it holds of another file, or of this one before it changed, is thrown away.
-func (j *job) resume() (*progress, error) {
-	want := progress{Size: j.info.Size(), Time: j.info.ModTime().UTC(), Header: j.manifest.HeaderHash, Rule: j.store.cfg.Rule,
-		Roots: make([]core.Digest, len(j.manifest.Shards))}
-	var got progress
-	text, err := readBounded(filepath.Join(j.stage, progressFile), MaxManifest)
-	if err == nil && json.Unmarshal(text, &got) == nil && got.Size == want.Size && got.Time.Equal(want.Time) &&
-		got.Header == want.Header && got.Rule == want.Rule && len(got.Roots) == len(want.Roots) {
-		j.keepSound(&got)
-		return &got, nil
-	}
-	if err := os.RemoveAll(j.stage); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(j.stage, 0o700); err != nil {
-		return nil, err
-	}
-	return &want, j.save(&want)
-}
-
-// keepSound forgets finished shards that do not stand a cheap look: length, tree and a few chunks.
-func (j *job) keepSound(state *progress) {
-	m := &Model{Dir: j.stage, Manifest: j.manifest}
-	for i := range state.Roots {
-		s := &j.manifest.Shards[i]
-		s.Hash = state.Roots[i]
-		if !s.Hash.IsZero() && !(m.Has(i) && m.spotCheck(i) == nil) {
-			state.Roots[i] = core.Digest{}
-		}
-		s.Hash = core.Digest{}
-	}
-}
-
-func (j *job) save(state *progress) error {
-	text, err := json.Marshal(state)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(filepath.Join(j.stage, progressFile), text, 0o600)
 }
 
 // slack is left free besides the model itself, for its small files and the database.
@@ -383,54 +327,6 @@ func (j *job) restore(ctx context.Context, old *Model) error {
 		}
 	}
 	return nil
-}
-
-// hashFile is the SHA-256 of the first size bytes of r.
-func hashFile(ctx context.Context, r io.ReaderAt, size int64) (core.Digest, error) {
-	h, buf := sha256.New(), make([]byte, ChunkSize)
-	for off := int64(0); off < size; off += ChunkSize {
-		if err := ctx.Err(); err != nil {
-			return core.Digest{}, err
-		}
-		n := min(ChunkSize, size-off)
-		if got, err := r.ReadAt(buf[:n], off); int64(got) < n {
-			return core.Digest{}, unexpected(err)
-		}
-		h.Write(buf[:n])
-	}
-	return core.Digest(h.Sum(nil)), nil
-}
-
-// findGaps reads what no tensor covers and returns what of it is not zero.
-func findGaps(ctx context.Context, r io.ReaderAt, m *Manifest, f *gguf.File) (gaps []Gap, err error) {
-	end, kept := m.HeaderSize, 0
-	look := func(to int64) error {
-		buf := make([]byte, min(max(to-end, 0), ChunkSize))
-		for ; end < to; end += int64(len(buf)) {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			buf = buf[:min(int64(len(buf)), to-end)]
-			if n, err := r.ReadAt(buf, end); n < len(buf) {
-				return unexpected(err)
-			}
-			if len(bytes.Trim(buf, "\x00")) == 0 {
-				continue
-			}
-			if kept += len(buf); kept > maxGapBytes {
-				return core.Errorf(core.CodeUnsupported, "the file has more than %d bytes that belong to no tensor", maxGapBytes)
-			}
-			gaps = append(gaps, Gap{Offset: end, Bytes: bytes.Clone(buf)})
-		}
-		return nil
-	}
-	for _, t := range f.ByOffset() {
-		if err := look(f.DataOffset + t.Offset); err != nil {
-			return nil, err
-		}
-		end = f.DataOffset + t.Offset + t.Size()
-	}
-	return gaps, look(m.Size)
 }
 
 // stopped gives the end of ctx its code.
