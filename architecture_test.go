@@ -63,6 +63,7 @@ var owners = []struct{ library, folders string }{
 	{"github.com/schollz/progressbar/v3", "app/shoald"},
 	{"github.com/shirou/gopsutil/v4", "daemon/hardware"},
 	{"github.com/zalando/go-keyring", "daemon/secret"},
+	{"fyne.io/systray", "app"},
 	{"golang.org/x", "daemon app"},
 	{"lukechampine.com/blake3", "daemon/shard"},
 }

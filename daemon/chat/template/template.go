@@ -2,86 +2,98 @@ package template
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"maps"
-	"slices"
+	"strings"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon/chat/jinja"
+	"github.com/mitsuhiko/minijinja/minijinja-go/v2"
+	"github.com/mitsuhiko/minijinja/minijinja-go/v2/value"
+
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// Config is what a model brings for its prompts.
-type Config struct {
-	Source string // tokenizer.chat_template; empty for none
-	BOS    string // text of the begin-of-text token; may be empty
-	EOS    string // text of the end-of-text token; may be empty
-	ChatML bool   // the vocabulary has <|im_start|>: what to fall back on when there is no template
+// Options are what a model's vocabulary says about its prompts.
+type Options struct {
+	BOS, EOS string           // texts of the begin-of-text and end-of-text tokens; may be empty
+	Control  []string         // texts of the control tokens, which the text of a user must never become
+	Now      func() time.Time // for templates that ask for the date; nil is time.Now
 }
 
 // Template is a model's chat template. It is safe for concurrent use.
 type Template struct {
-	parsed   *jinja.Template
-	bos, eos string
-	source   string
+	parsed  *minijinja.Template
+	options Options
+	source  string
+	guard   *strings.Replacer
 }
 
-// New parses the model's template, or stands in for one that is missing. The error has code core.CodeUnsupported.
-func New(cfg Config) (*Template, error) {
-	source := cfg.Source
-	switch {
-	case source != "":
-	case cfg.ChatML:
-		source = chatML
-	default:
-		source = neutral
+// New parses a model's template. The error has code core.CodeUnsupported.
+func New(source string, options Options) (*Template, error) {
+	if options.Now == nil {
+		options.Now = time.Now
 	}
-	parsed, err := jinja.Parse(source)
+	rewritten, err := rewrite(source)
 	if err != nil {
 		return nil, err
 	}
-	return &Template{parsed, cfg.BOS, cfg.EOS, source}, nil
+	parsed, err := environment(options.Now).TemplateFromString(rewritten)
+	if err != nil {
+		return nil, core.Errorf(core.CodeUnsupported, "parse the model's chat template: %w", err)
+	}
+	return &Template{parsed, options, source, newGuard(options.Control)}, nil
 }
 
 // The templates of models that bring none.
 const (
-	chatML = `{% for m in messages %}<|im_start|>{{ m.role }}
-{{ m.content or '' }}<|im_end|>
-{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
-{% endif %}`
-
-	neutral = `{{ bos_token }}{% for m in messages %}{{ m.role | capitalize }}: {{ m.content or '' }}
-
-{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}`
+	chatML = `{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + (m.content or '') + '<|im_end|>\n' }}{% endfor %}` +
+		`{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`
+	neutral = `{{ bos_token }}{% for m in messages %}{{ m.role | capitalize + ': ' + (m.content or '') + '\n\n' }}{% endfor %}` +
+		`{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}`
 )
 
-// Source is the template's text.
+// Fallback is the template of a model that brings none: ChatML if its vocabulary has the markers, else plain words.
+func Fallback(control []string) string {
+	for _, c := range control {
+		if c == "<|im_start|>" {
+			return chatML
+		}
+	}
+	return neutral
+}
+
+// Source is the template's text as the model has it.
 func (t *Template) Source() string { return t.source }
 
 // Input is one conversation to render.
 type Input struct {
-	Messages []core.Message
-	Tools    []core.Tool
-	Generate bool           // end with the head of the assistant's turn
-	Args     map[string]any // extra variables, such as enable_thinking
-	Now      time.Time
+	Messages            []core.Message
+	Tools               []core.Tool
+	AddGenerationPrompt bool           // end with the head of the assistant's turn
+	Args                map[string]any // extra variables, such as enable_thinking
 }
 
-// Render makes the prompt. What the request said is marked as the user's in it; roles and the template's own text
-// are not. A conversation that the template refuses is a core.CodeInvalidRequest.
-func (t *Template) Render(ctx context.Context, in Input) (jinja.Text, error) {
+// Render makes the prompt, as segments whose tokens follow each other: each is to be tokenized with its markers read
+// as tokens. Where a user wrote a control token's text, it lies across two segments and so cannot become the token.
+// A conversation that the template refuses is a core.CodeInvalidRequest, one that takes too long a core.CodeTimeout.
+func (t *Template) Render(ctx context.Context, in Input) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeLimit)
+	defer cancel()
 	var first error
 	for _, h := range habitsFor(in) {
 		text, err := t.render(ctx, in, h)
-		if err == nil || core.CodeOf(err) != core.CodeInvalidRequest || errors.Is(err, jinja.ErrRaised) {
-			return text, err
+		if err == nil {
+			return strings.Split(text, cut), nil
+		}
+		if ctx.Err() != nil {
+			return nil, core.Errorf(core.CodeTimeout, "the model's chat template took too long")
+		}
+		if _, refused := asRefusal(err); refused {
+			return nil, err
 		}
 		if first == nil {
 			first = err
 		}
 	}
-	return jinja.Text{}, first
+	return nil, first
 }
 
 // habits are matters on which templates disagree. The zero value is what most expect; a template that breaks on it
@@ -94,8 +106,11 @@ type habits struct {
 
 func habitsFor(in Input) []habits {
 	all := []habits{{}}
-	if slices.ContainsFunc(in.Messages, hasCalls) {
-		all = append(all, habits{emptyContent: true}, habits{argumentText: true}, habits{argumentText: true, emptyContent: true})
+	for _, m := range in.Messages {
+		if len(m.ToolCalls) > 0 {
+			all = append(all, habits{emptyContent: true}, habits{argumentText: true}, habits{argumentText: true, emptyContent: true})
+			break
+		}
 	}
 	if len(in.Tools) == 0 {
 		for _, h := range all {
@@ -106,140 +121,45 @@ func habitsFor(in Input) []habits {
 	return all
 }
 
-func hasCalls(m core.Message) bool { return len(m.ToolCalls) > 0 }
-
-func (t *Template) render(ctx context.Context, in Input, h habits) (jinja.Text, error) {
-	vars := jinja.NewDict(16)
-	for name, v := range in.Args {
-		vars.SetString(name, fromGo(v, 0))
-	}
-	messages := &jinja.List{}
-	for i := range in.Messages {
-		m, err := message(&in.Messages[i], h)
-		if err != nil {
-			return jinja.Text{}, err
+func (t *Template) render(ctx context.Context, in Input, h habits) (text string, err error) {
+	defer func() {
+		if r := recover(); r != nil { // a template is a stranger's: whatever it trips over is its error, not ours
+			err = core.Errorf(core.CodeInvalidRequest, "the model's chat template broke: %v", r)
 		}
-		messages.Items = append(messages.Items, m)
-	}
-	tools, err := tools(in.Tools, h)
+	}()
+	o := orders{}
+	variables, err := t.variables(o, in, h)
 	if err != nil {
-		return jinja.Text{}, err
+		return "", err
 	}
-	vars.SetString("messages", messages)
-	vars.SetString("tools", tools)
-	vars.SetString("documents", nil)
-	vars.SetString("add_generation_prompt", in.Generate)
-	vars.SetString("bos_token", jinja.Plain(t.bos))
-	vars.SetString("eos_token", jinja.Plain(t.eos))
-	return t.parsed.Render(ctx, vars, in.Now)
+	var out boundedText
+	if err := t.parsed.RenderToWriteCtx(context.WithValue(ctx, ordersKey{}, o), variables, &out); err != nil {
+		if refusal, ok := asRefusal(err); ok {
+			return "", refusal
+		}
+		return "", core.Errorf(core.CodeInvalidRequest, "render the model's chat template: %w", err)
+	}
+	return out.String(), nil
 }
 
-// message makes the dict that templates expect.
-func message(m *core.Message, h habits) (any, error) {
-	switch m.Role {
-	case "system", "developer", "user", "assistant", "tool":
-	default:
-		return nil, core.Errorf(core.CodeInvalidRequest, "there is no role %q", m.Role).WithParam("messages")
+func (t *Template) variables(o orders, in Input, h habits) (map[string]value.Value, error) {
+	messages, err := t.messages(o, in.Messages, h)
+	if err != nil {
+		return nil, err
 	}
-	d := jinja.NewDict(6)
-	d.SetString("role", jinja.Plain(m.Role))
-	d.SetString("content", jinja.User(m.Content))
-	if m.Content == "" && hasCalls(*m) && !h.emptyContent {
-		d.SetString("content", nil)
+	tools, err := t.tools(o, in.Tools, h)
+	if err != nil {
+		return nil, err
 	}
-	if m.ReasoningContent != "" {
-		d.SetString("reasoning_content", jinja.User(m.ReasoningContent))
+	variables := map[string]value.Value{}
+	for name, v := range in.Args {
+		variables[name] = value.FromAny(v)
 	}
-	if m.Name != "" {
-		d.SetString("name", jinja.User(m.Name))
-	}
-	if hasCalls(*m) {
-		calls := &jinja.List{}
-		for _, c := range m.ToolCalls {
-			calls.Items = append(calls.Items, toolCall(c, h))
-		}
-		d.SetString("tool_calls", calls)
-	}
-	if m.ToolCallID != "" {
-		d.SetString("tool_call_id", jinja.User(m.ToolCallID))
-	}
-	return d, nil
-}
-
-func toolCall(c core.ToolCall, h habits) any {
-	f := jinja.NewDict(2)
-	f.SetString("name", jinja.User(c.Name))
-	f.SetString("arguments", jinja.User(c.Arguments))
-	if v, err := jinja.FromJSON([]byte(c.Arguments)); err == nil && !h.argumentText {
-		f.SetString("arguments", v)
-	}
-	d := jinja.NewDict(3)
-	d.SetString("id", jinja.User(c.ID))
-	d.SetString("type", jinja.Plain("function"))
-	d.SetString("function", f)
-	return d
-}
-
-// tools makes the list that templates expect.
-func tools(all []core.Tool, h habits) (any, error) {
-	if len(all) == 0 && !h.emptyTools {
-		return nil, nil
-	}
-	l := &jinja.List{}
-	for _, t := range all {
-		f := jinja.NewDict(3)
-		f.SetString("name", jinja.User(t.Name))
-		if t.Description != "" {
-			f.SetString("description", jinja.User(t.Description))
-		}
-		parameters := t.Parameters
-		if parameters == nil {
-			parameters = json.RawMessage(`{"type":"object","properties":{}}`)
-		}
-		v, err := jinja.FromJSON(parameters)
-		if err != nil {
-			return nil, core.Errorf(core.CodeInvalidRequest, "parameters of tool %q: %w", t.Name, err).WithParam("tools")
-		}
-		f.SetString("parameters", v)
-		d := jinja.NewDict(2)
-		d.SetString("type", jinja.Plain("function"))
-		d.SetString("function", f)
-		l.Items = append(l.Items, d)
-	}
-	return l, nil
-}
-
-// fromGo turns what encoding/json gives into a template's value. Beyond a sane depth there is nothing.
-func fromGo(v any, depth int) any {
-	const deepest = 32
-	if depth > deepest {
-		return nil
-	}
-	switch v := v.(type) {
-	case string:
-		return jinja.User(v)
-	case int:
-		return int64(v)
-	case bool, int64, float64:
-		return v
-	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return n
-		}
-		f, _ := v.Float64()
-		return f
-	case []any:
-		l := &jinja.List{}
-		for _, item := range v {
-			l.Items = append(l.Items, fromGo(item, depth+1))
-		}
-		return l
-	case map[string]any:
-		d := jinja.NewDict(len(v))
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			d.Set(jinja.User(key), fromGo(v[key], depth+1))
-		}
-		return d
-	}
-	return nil
+	variables["messages"] = messages
+	variables["tools"] = tools
+	variables["documents"] = value.None()
+	variables["add_generation_prompt"] = value.FromBool(in.AddGenerationPrompt)
+	variables["bos_token"] = value.FromString(t.options.BOS)
+	variables["eos_token"] = value.FromString(t.options.EOS)
+	return variables, nil
 }
