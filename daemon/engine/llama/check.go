@@ -18,9 +18,6 @@ func (w *Window) check(b *engine.Batch) (samplers []*sampler, err error) {
 	if len(b.Rows) > w.shape.BatchRows {
 		return nil, refuse("%d rows, most are %d", len(b.Rows), w.shape.BatchRows)
 	}
-	if b.Embed && !w.plan.last {
-		b = &engine.Batch{Ops: b.Ops, Rows: b.Rows, Hidden: b.Hidden}
-	}
 	copy(w.after, w.lengths)
 	for i := range b.Ops {
 		if err := w.checkOp(&b.Ops[i]); err != nil {

@@ -86,7 +86,7 @@ func (w *Window) Step(ctx context.Context, b *engine.Batch) (*engine.Output, err
 	if err != nil {
 		return nil, err
 	}
-	if b.Embed {
+	if b.Embed && w.plan.last {
 		return w.embed(ctx, b, hidden)
 	}
 	if err := w.decode(ctx, b.Rows, hidden, b.Spare, false); err != nil {

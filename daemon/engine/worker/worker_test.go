@@ -18,10 +18,17 @@ import (
 const actAs = "SHOAL_TEST_WORKER"
 
 func TestMain(m *testing.M) {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	switch os.Getenv(actAs) {
 	case "llama":
-		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 		os.Exit(worker.Main(func(dir string) engine.Engine { return llama.New(llama.Config{Dir: dir, Log: log}) }, log))
+	case "stuck":
+		os.Exit(worker.Main(func(string) engine.Engine { return stuck{} }, log))
+	case "dies":
+		os.Stderr.WriteString("the disk is on fire\n")
+		os.Exit(3)
+	case "noLibffi":
+		panic("libffi.so.8: cannot open shared object file: No such file or directory")
 	}
 	os.Exit(m.Run())
 }
