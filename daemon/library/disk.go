@@ -1,0 +1,214 @@
+package library
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/shard"
+)
+
+// Rescan looks at the models folder again: models that were put there or taken away, and shards of those known.
+func (l *Library) Rescan(ctx context.Context) (core.Rescanned, error) {
+	opened, problems, err := l.disk().Scan()
+	if err != nil {
+		return core.Rescanned{}, err
+	}
+	for _, p := range problems {
+		l.cfg.Log.Warn("model cannot be opened", "model", p.ID.String(), "err", p.Err)
+	}
+	out := core.Rescanned{Status: "ok", ModelsUpdated: []string{}}
+	seen := map[core.ModelID]bool{}
+	for _, o := range opened {
+		id := o.Manifest.ModelID
+		seen[id] = true
+		updated, err := l.adopt(ctx, o)
+		if err != nil {
+			return out, err
+		}
+		if updated {
+			out.ModelsUpdated = append(out.ModelsUpdated, id.String())
+		}
+	}
+	for _, m := range l.all() {
+		if !seen[m.id] && l.vanish(ctx, m) {
+			out.ModelsUpdated = append(out.ModelsUpdated, m.id.String())
+		}
+	}
+	slices.Sort(out.ModelsUpdated)
+	out.Count = len(out.ModelsUpdated)
+	if out.Count > 0 {
+		l.cfg.Events.Publish(core.EventModelsChanged, nil)
+	}
+	return out, nil
+}
+
+// adopt takes a model of the disk into the list, or notes which of its shards are there now. It tells whether
+// anything changed.
+func (l *Library) adopt(ctx context.Context, o *shard.Model) (bool, error) {
+	id := o.Manifest.ModelID
+	fresh := newModel(id, o)
+	fresh.source = readSource(o)
+	locked, err := l.cfg.Store.LockedShards(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	for _, i := range locked {
+		fresh.locked[i] = true
+	}
+	if fresh.windows, err = l.cfg.Store.Windows(ctx, id); err != nil {
+		return false, err
+	}
+	if known := l.add(fresh); known != fresh {
+		return known.refresh(fresh), nil
+	}
+	return true, nil
+}
+
+// add puts a model on the list unless it is there, and returns the one that is.
+func (l *Library) add(m *model) *model {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known, ok := l.models[m.id]; ok {
+		return known
+	}
+	l.models[m.id] = m
+	return m
+}
+
+// refresh takes over what fresh found on the disk.
+func (m *model) refresh(fresh *model) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	changed := !slices.Equal(m.local, fresh.local)
+	m.local, m.source, m.windows = fresh.local, fresh.source, fresh.windows
+	return changed
+}
+
+// vanish takes a model out of the list whose folder is gone. It tells whether it did.
+func (l *Library) vanish(ctx context.Context, m *model) bool {
+	if _, err := os.Stat(filepath.Join(m.dir, shard.ManifestFile)); err == nil {
+		return false
+	}
+	if err := m.enter(ctx); err != nil {
+		return false
+	}
+	defer m.leave()
+	if _, err := l.unload(ctx, m); err != nil {
+		l.cfg.Log.Warn("unload model that is gone", "model", m.id.String(), "err", err)
+	}
+	l.remove(m)
+	return true
+}
+
+func (l *Library) remove(m *model) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.models[m.id] == m {
+		delete(l.models, m.id)
+	}
+}
+
+// readSource is where the model was fetched from, by its manifest or the file beside it.
+func readSource(o *shard.Model) *core.HFSource {
+	if s := o.Manifest.Source; s != nil {
+		return &core.HFSource{RepoID: s.RepoID, Filename: s.Filename, Revision: s.Revision}
+	}
+	f, err := os.Open(filepath.Join(o.Dir, shard.SourceFile))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var s core.HFSource
+	if json.NewDecoder(io.LimitReader(f, 1<<16)).Decode(&s) != nil || s.RepoID == "" {
+		return nil
+	}
+	return &s
+}
+
+// LockShard protects a shard from being pruned, or lifts that.
+func (l *Library) LockShard(ctx context.Context, id core.ModelID, index int, locked bool) error {
+	m, err := l.findShard(id, index)
+	if err != nil {
+		return err
+	}
+	if err := l.cfg.Store.LockShard(ctx, id, index, locked); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if locked {
+		m.locked[index] = true
+	} else {
+		delete(m.locked, index)
+	}
+	return nil
+}
+
+// DeleteModel unloads a model and removes its shards, manifest and everything kept about it.
+func (l *Library) DeleteModel(ctx context.Context, id core.ModelID) error {
+	m, err := l.find(id)
+	if err != nil {
+		return err
+	}
+	m.abort()
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
+	defer m.leave()
+	if _, err := l.unload(ctx, m); err != nil {
+		return err
+	}
+	if err := l.disk().Delete(id); err != nil && core.CodeOf(err) != core.CodeNotFound {
+		return err
+	}
+	l.remove(m)
+	if err := l.cfg.Store.ForgetModel(ctx, id); err != nil {
+		return err
+	}
+	l.changed("model_deleted", id, id.String()+" was deleted.", "")
+	return nil
+}
+
+// DeleteShard removes one shard from the disk. A shard that is locked or in memory is an error of code CodeConflict.
+func (l *Library) DeleteShard(ctx context.Context, id core.ModelID, index int) error {
+	m, err := l.findShard(id, index)
+	if err != nil {
+		return err
+	}
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
+	defer m.leave()
+	if err := m.deletable(index); err != nil {
+		return err
+	}
+	opened, err := l.disk().Open(id)
+	if err != nil {
+		return err
+	}
+	if err := opened.DeleteShard(index); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.local[index] = false
+	m.mu.Unlock()
+	l.cfg.Events.Publish(core.EventModelsChanged, nil)
+	return nil
+}
+
+func (m *model) deletable(index int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.locked[index]:
+		return core.Errorf(core.CodeConflict, "shard %d of %s is locked", index, m.id)
+	case m.instance != nil && m.instance.span.has(index):
+		return core.Errorf(core.CodeConflict, "shard %d of %s is in memory; unload it first", index, m.id)
+	}
+	return nil
+}

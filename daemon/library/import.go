@@ -1,0 +1,155 @@
+package library
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/hardware"
+	"github.com/shoal-p2p/shoal/daemon/shard"
+)
+
+// imports are the imports under way.
+type imports struct {
+	mu   sync.Mutex // guards jobs
+	jobs map[core.ModelID]*core.Progress
+}
+
+// start notes an import. It is false when the model is being imported already.
+func (i *imports) start(id core.ModelID, total int64) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if _, busy := i.jobs[id]; busy {
+		return false
+	}
+	if i.jobs == nil {
+		i.jobs = map[core.ModelID]*core.Progress{}
+	}
+	i.jobs[id] = &core.Progress{Total: total, Since: time.Now()}
+	return true
+}
+
+// advance notes how far an import is, and returns that.
+func (i *imports) advance(id core.ModelID, done, total int64) core.Progress {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	job := i.jobs[id]
+	job.Done, job.Total = done, total
+	return *job
+}
+
+func (i *imports) end(id core.ModelID) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.jobs, id)
+}
+
+func (i *imports) progress(id core.ModelID) (core.ModelProgress, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	job, ok := i.jobs[id]
+	if !ok {
+		return core.ModelProgress{}, false
+	}
+	p := core.ModelProgress{ModelID: id.String(), State: "importing", DownloadedBytes: job.Done, TotalBytes: job.Total}
+	if job.Total > 0 {
+		p.Progress = float64(job.Done) / float64(job.Total)
+	}
+	return p, true
+}
+
+// Import cuts a local GGUF file into shards; progress may be nil. windows is how many windows the model is to run
+// in, and 0 keeps what is set. An import that was stopped goes on where it was.
+func (l *Library) Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (core.ModelInfo, error) {
+	if windows < 0 || windows > 64 {
+		return core.ModelInfo{}, core.Errorf(core.CodeInvalidRequest, "windows must be 0 to 64").WithParam("windows")
+	}
+	id, err := core.ModelIDFromFile(path)
+	if err != nil {
+		return core.ModelInfo{}, err
+	}
+	file, err := os.Stat(path)
+	if err != nil {
+		return core.ModelInfo{}, core.Errorf(core.CodeNotFound, "import: %w", err).WithParam("path")
+	}
+	if err := l.checkQuota(ctx, id, file.Size()); err != nil {
+		return core.ModelInfo{}, err
+	}
+	if !l.imports.start(id, file.Size()) {
+		return core.ModelInfo{}, core.Errorf(core.CodeConflict, "model %s is being imported already", id)
+	}
+	m, err := l.importFile(ctx, id, path, windows, progress)
+	l.imports.end(id)
+	if err != nil {
+		if core.CodeOf(err) != core.CodeCancelled {
+			l.activity("import_failed", id, "Importing "+id.String()+" did not work: "+err.Error(), "error")
+		}
+		return core.ModelInfo{}, err
+	}
+	l.changed("model_imported", id, id.String()+" was imported.", "success")
+	return l.info(ctx, m), nil
+}
+
+func (l *Library) importFile(ctx context.Context, id core.ModelID, path string, windows int, progress func(core.Progress)) (*model, error) {
+	opened, err := l.disk().Import(ctx, shard.Import{ID: id, Path: path, Progress: func(done, total int64) {
+		p := l.imports.advance(id, done, total)
+		if progress != nil {
+			progress(p)
+		}
+	}})
+	if err != nil {
+		return nil, err
+	}
+	if windows > 0 {
+		if err := l.cfg.Store.SetWindows(ctx, id, windows); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := l.adopt(ctx, opened); err != nil {
+		return nil, err
+	}
+	m, err := l.find(id)
+	if err != nil {
+		return nil, err
+	}
+	// A model in memory keeps its windows; the new number holds from the next load on, so end what is there.
+	if in := m.current(); in != nil && windows > 0 && len(in.place.spans) != min(windows, in.span.len()) {
+		if _, err := l.Unload(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// checkQuota refuses an import that would take more of the disk than the settings allow.
+func (l *Library) checkQuota(ctx context.Context, id core.ModelID, size int64) error {
+	if _, err := l.find(id); err == nil {
+		return nil
+	}
+	used := l.Storage(ctx).DiskUsageBytes
+	limit := l.cfg.Settings().MaxDiskMB * hardware.MiB
+	if used+size > limit {
+		return core.Errorf(core.CodeDiskFull, "models may take %d MiB; %d are taken and this one has %d",
+			limit/hardware.MiB, used/hardware.MiB, size/hardware.MiB).WithHint("Raise max_disk_mb, or delete a model.")
+	}
+	return nil
+}
+
+// Export writes the original GGUF file, byte for byte, to path, which must not exist; progress may be nil.
+func (l *Library) Export(ctx context.Context, id core.ModelID, path string, progress func(core.Progress)) error {
+	if _, err := l.find(id); err != nil {
+		return err
+	}
+	opened, err := l.disk().Open(id)
+	if err != nil {
+		return err
+	}
+	since := time.Now()
+	return opened.Export(ctx, path, func(done, total int64) {
+		if progress != nil {
+			progress(core.Progress{Done: done, Total: total, Since: since})
+		}
+	})
+}

@@ -1,0 +1,178 @@
+package library
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
+	"github.com/shoal-p2p/shoal/daemon/hardware"
+)
+
+// What happens to workers that die.
+const (
+	firstBackOff = time.Second
+	maxBackOff   = 30 * time.Second
+	maxCrashes   = 5               // in a row; then the model stays down
+	steady       = 5 * time.Minute // a worker that lived so long breaks the row
+)
+
+// instance is a model in memory. It outlives its workers: when one dies, all are started again.
+type instance struct {
+	m      *model
+	span   span
+	place  placement
+	cancel context.CancelFunc
+	gone   chan struct{} // closed when the instance has ended and its workers too
+
+	// Guarded by the model's mutex.
+	crew *crew         // nil while workers are down
+	up   chan struct{} // closed when crew is set, and replaced when it goes
+	uses int           // leases
+	used time.Time     // when the last lease ended
+}
+
+// crew is one set of workers, and what schedules them.
+type crew struct {
+	windows   []engine.Window
+	scheduler *schedule.Scheduler // nil unless the windows are a whole model
+	started   time.Time
+}
+
+// boot starts the windows of a placement.
+func (l *Library) boot(ctx context.Context, m *model, s span, p placement) (_ *crew, err error) {
+	c := &crew{started: time.Now()}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	for i := range p.spans {
+		w, err := l.cfg.Engine.Load(ctx, p.window(m, i))
+		if err != nil {
+			return nil, err
+		}
+		c.windows = append(c.windows, w)
+	}
+	if s != m.whole() {
+		return c, nil
+	}
+	set := l.cfg.Settings()
+	c.scheduler, err = schedule.New(schedule.Config{
+		Windows: c.windows, MaxContext: m.traits.context, BatchSequences: set.MaxBatchSize,
+		Queue: set.MaxConcurrentRequests + set.RequestQueue,
+	})
+	return c, err
+}
+
+func (c *crew) close() {
+	for _, w := range c.windows {
+		_ = w.Close() // the process is gone either way
+	}
+}
+
+// serve runs the crew until ctx ends (nil) or a worker dies (its error), and ends all workers.
+func (c *crew) serve(ctx context.Context) error {
+	defer c.close()
+	if c.scheduler != nil {
+		return c.scheduler.Run(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	died := core.Errorf(core.CodeEngineCrashed, "a worker of the model ended")
+	for _, w := range c.windows {
+		go func() {
+			select {
+			case <-w.Done():
+				cancel(died)
+			case <-ctx.Done():
+			}
+		}()
+	}
+	<-ctx.Done()
+	if context.Cause(ctx) == error(died) {
+		return died
+	}
+	return nil
+}
+
+// keep serves requests with the crew, starting it again when it dies, until ctx ends or it has died too often.
+func (l *Library) keep(ctx context.Context, in *instance, c *crew) {
+	defer close(in.gone)
+	crashes := 0
+	for {
+		err := c.serve(ctx)
+		in.lost()
+		for {
+			if ctx.Err() != nil {
+				return
+			}
+			if time.Since(c.started) >= steady {
+				crashes = 0
+			}
+			if crashes++; crashes >= maxCrashes {
+				l.giveUp(in, err)
+				return
+			}
+			wait := min(l.firstBackOff<<(crashes-1), maxBackOff)
+			l.cfg.Log.Warn("engine stopped", "model", in.m.id.String(), "err", err, "crashes", crashes, "wait", wait)
+			l.changed("engine_crashed", in.m.id, "The engine of "+in.m.id.String()+" stopped and is being restarted.", "warning")
+			if !pause(ctx, wait) {
+				return
+			}
+			next, bootErr := l.boot(ctx, in.m, in.span, in.place)
+			if bootErr == nil {
+				c = next
+				break
+			}
+			err, c.started = bootErr, time.Now()
+		}
+		in.found(c)
+		l.changed("engine_restarted", in.m.id, in.m.id.String()+" is back.", "info")
+	}
+}
+
+// pause waits for d; it is false when ctx ended before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// lost notes that the workers are down.
+func (in *instance) lost() {
+	in.m.mu.Lock()
+	defer in.m.mu.Unlock()
+	in.crew, in.up = nil, make(chan struct{})
+}
+
+// found notes that the workers are up.
+func (in *instance) found(c *crew) {
+	in.m.mu.Lock()
+	defer in.m.mu.Unlock()
+	in.crew = c
+	close(in.up)
+}
+
+// giveUp takes an instance out whose workers died too often.
+func (l *Library) giveUp(in *instance, err error) {
+	l.cfg.Log.Error("engine stopped too often", "model", in.m.id.String(), "err", err)
+	in.m.mu.Lock()
+	if in.m.instance == in {
+		in.m.instance = nil
+	}
+	in.m.broken = true
+	in.m.lastErr = fmt.Sprintf("the engine stopped %d times in a row: %v", maxCrashes, err)
+	in.m.mu.Unlock()
+	l.changed("engine_failed", in.m.id, "The engine of "+in.m.id.String()+" keeps stopping; the model stays unloaded.", "error")
+}
+
+// usage is the memory the instance was estimated to take.
+func (in *instance) usage() hardware.Use { return in.place.need }

@@ -1,0 +1,481 @@
+package library
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/shoal-p2p/shoal/daemon/config"
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/fake"
+	"github.com/shoal-p2p/shoal/daemon/event"
+	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
+	"github.com/shoal-p2p/shoal/daemon/hardware"
+	"github.com/shoal-p2p/shoal/daemon/identity"
+	"github.com/shoal-p2p/shoal/daemon/store"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
+}
+
+// layers of the test model, and so its shards.
+const layers = 6
+
+// house is a library on a scripted engine, and what a test may want to look at.
+type house struct {
+	*Library
+	t      *testing.T
+	dir    string
+	engine *fake.Engine
+	set    config.Settings // copied by the library at each question
+	mu     sync.Mutex
+}
+
+// furnish makes a library in dir that runs until the test ends.
+func furnish(t *testing.T, dir string, cfg fake.Config) *house {
+	t.Helper()
+	h := build(t, dir, cfg)
+	h.run()
+	return h
+}
+
+func build(t *testing.T, dir string, cfg fake.Config) *house {
+	t.Helper()
+	cfg.Layers = layers
+	h := &house{t: t, dir: dir, engine: fake.New(cfg), set: config.Default()}
+	key, err := identity.Open(filepath.Join(dir, "identity.key"))
+	must(t, err)
+	db, err := store.Open(t.Context(), filepath.Join(dir, "shoal.db"))
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	h.Library = New(Config{
+		Dir: filepath.Join(dir, "models"), Engine: h.engine, Store: db, Hardware: hardware.New(hardware.Config{DataDir: dir}),
+		Settings: h.settings, Key: key, Events: &event.Bus{}, Log: slog.New(slog.DiscardHandler),
+	})
+	h.firstBackOff, h.sweepEvery = 100*time.Millisecond, 50*time.Millisecond
+	_, err = h.Rescan(t.Context())
+	must(t, err)
+	return h
+}
+
+// run runs the library and returns a function that stops it, which the end of the test does too.
+func (h *house) run() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		must(h.t, h.Library.Run(ctx))
+	}()
+	stop = func() { cancel(); <-done }
+	h.t.Cleanup(stop)
+	return stop
+}
+
+func (h *house) settings() config.Settings {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.set
+}
+
+func (h *house) change(fn func(*config.Settings)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fn(&h.set)
+}
+
+// bring imports a generated model called name and returns its id.
+func (h *house) bring(name string, windows int) core.ModelID {
+	h.t.Helper()
+	info, err := h.Import(h.t.Context(), modelFile(h.t, name), windows, nil)
+	must(h.t, err)
+	id, err := core.ParseModelID(info.ID)
+	must(h.t, err)
+	return id
+}
+
+func modelFile(t *testing.T, name string) string {
+	t.Helper()
+	m, err := gguftest.New(gguftest.Config{Name: name, Layers: layers, Seed: uint64(len(name))})
+	must(t, err)
+	path := filepath.Join(t.TempDir(), name+".gguf")
+	must(t, m.WriteFile(path))
+	return path
+}
+
+// say generates with a model, loading it if need be.
+func (h *house) say(name string) (tokens int, err error) {
+	lease, err := h.Acquire(h.t.Context(), name)
+	if err != nil {
+		return 0, err
+	}
+	defer lease.Release()
+	_, err = lease.Runner.Generate(h.t.Context(), engine.Job{Prompt: []int32{1, 2, 3}, MaxTokens: 5},
+		func(engine.Sample) error { tokens++; return nil })
+	return tokens, err
+}
+
+// open counts the windows that are open.
+func (h *house) open() (n int) {
+	for _, w := range h.engine.Windows() {
+		select {
+		case <-w.Done():
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+func (h *house) model(id core.ModelID) core.ModelInfo {
+	h.t.Helper()
+	for _, m := range h.Models(h.t.Context()) {
+		if m.ID == id.String() {
+			return m
+		}
+	}
+	h.t.Fatalf("model %s is not listed", id)
+	return core.ModelInfo{}
+}
+
+// until waits for cond for a while.
+func until(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantCode(t *testing.T, err error, code core.Code) {
+	t.Helper()
+	if core.CodeOf(err) != code {
+		t.Errorf("got %v (%s), want %s", err, core.CodeOf(err), code)
+	}
+}
+
+func TestImportAndLoad(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	var last core.Progress
+	info, err := h.Import(t.Context(), modelFile(t, "Tiny_Model-F32"), 0, func(p core.Progress) { last = p })
+	must(t, err)
+	if last.Done != last.Total || last.Total == 0 {
+		t.Errorf("progress ended at %d of %d", last.Done, last.Total)
+	}
+	if info.ID != "tiny-model-f32" || info.Name != "Tiny_Model-F32" || info.Status != core.StatusReady || info.ShardCount != layers ||
+		info.HostedShards != layers || !info.GlobalAvailable || !info.HasFirstShard || !info.HasLastShard || !info.Fits ||
+		info.Architecture != "llama" || info.EstimatedVRAMMB < 1 || info.TrustLevel != "Pinned" || !info.Splittable {
+		t.Errorf("imported: %+v", info)
+	}
+	id, _ := core.ParseModelID(info.ID)
+	info, err = h.Load(t.Context(), id)
+	must(t, err)
+	if info.Status != core.StatusLoaded || len(info.LoadedShards) != layers || h.open() != 1 {
+		t.Errorf("loaded: status %s, shards %v, %d windows", info.Status, info.LoadedShards, h.open())
+	}
+	if _, err := h.Load(t.Context(), id); err != nil || len(h.engine.Windows()) != 1 {
+		t.Errorf("loading again: %v, %d windows in all", err, len(h.engine.Windows()))
+	}
+	if n, err := h.say(info.ID); n == 0 || err != nil {
+		t.Errorf("generate: %d tokens, %v", n, err)
+	}
+	out, err := h.Unload(t.Context(), id)
+	must(t, err)
+	if out.Status != "unloaded" || out.SegmentsRemoved != 1 || out.EstimatedFreedMB < 1 || out.ModelName != "Tiny_Model-F32" {
+		t.Errorf("unloaded: %+v", out)
+	}
+	if h.open() != 0 || h.model(id).Status != core.StatusReady {
+		t.Errorf("after unload: %d windows, status %s", h.open(), h.model(id).Status)
+	}
+	if out, err = h.Unload(t.Context(), id); err != nil || out.SegmentsRemoved != 0 {
+		t.Errorf("unloading again: %+v, %v", out, err)
+	}
+}
+
+func TestWindows(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	id := h.bring("m", 3)
+	_, err := h.Load(t.Context(), id)
+	must(t, err)
+	var got []core.LayerRange
+	for _, w := range h.engine.Windows() {
+		got = append(got, w.Shape().Layers)
+	}
+	if want := []core.LayerRange{{First: 0, End: 2}, {First: 2, End: 4}, {First: 4, End: 6}}; !slices.Equal(got, want) {
+		t.Errorf("windows %v, want %v", got, want)
+	}
+	if n, err := h.say("m"); n == 0 || err != nil {
+		t.Errorf("generate: %d tokens, %v", n, err)
+	}
+	if info := h.model(id); info.Windows != 3 {
+		t.Errorf("%d windows reported", info.Windows)
+	}
+	h.bring("m", 2)
+	if h.model(id).Status != core.StatusReady {
+		t.Error("a model whose number of windows changed stays in memory")
+	}
+	if _, err := h.say("m"); err != nil || h.open() != 2 {
+		t.Errorf("%d windows, %v; want 2", h.open(), err)
+	}
+}
+
+func TestCutIsEvenAndWhole(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	m, err := h.find(h.bring("m", 0))
+	must(t, err)
+	for first := range layers {
+		for end := first + 1; end <= layers; end++ {
+			for n := 1; n <= layers+1; n++ {
+				spans := m.cut(span{first, end}, n)
+				next := first
+				for _, s := range spans {
+					if s.first != next || s.len() < 1 || s.len() > (end-first+len(spans)-1)/len(spans) {
+						t.Fatalf("%d to %d in %d: %v", first, end, n, spans)
+					}
+					next = s.end
+				}
+				if next != end || len(spans) != min(n, end-first) {
+					t.Fatalf("%d to %d in %d: %v", first, end, n, spans)
+				}
+			}
+		}
+	}
+}
+
+func TestOneLoadForAllWhoAsk(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	h.bring("m", 0)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := h.say("m"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(h.engine.Windows()); n != 1 {
+		t.Errorf("%d windows were loaded, want 1", n)
+	}
+}
+
+func TestShardsInAndOutOfMemory(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	id := h.bring("m", 0)
+	ctx := t.Context()
+	_, err := h.Load(ctx, id)
+	must(t, err)
+	out, err := h.UnloadShard(ctx, id, 0)
+	must(t, err)
+	if !slices.Equal(out.RemainingLoaded, []int{1, 2, 3, 4, 5}) || out.Status != "unloaded" {
+		t.Errorf("without shard 0: %+v", out)
+	}
+	if h.open() != 1 || h.model(id).Status != core.StatusPartial {
+		t.Errorf("%d windows, status %s", h.open(), h.model(id).Status)
+	}
+	_, err = h.say("m")
+	wantCode(t, err, core.CodeNotReady)
+	if err == nil || !strings.Contains(err.Error(), "layers 0-0") {
+		t.Errorf("the error does not name the layers: %v", err)
+	}
+	out, err = h.UnloadShard(ctx, id, 4)
+	must(t, err)
+	if !slices.Equal(out.RemainingLoaded, []int{1, 2, 3}) {
+		t.Errorf("without shard 4: %v", out.RemainingLoaded)
+	}
+	_, err = h.UnloadShard(ctx, id, 5)
+	wantCode(t, err, core.CodeConflict)
+	in, err := h.LoadShard(ctx, id, 5)
+	must(t, err)
+	if !slices.Equal(in.LoadedShards, []int{1, 2, 3, 4, 5}) || in.Status != "loaded" {
+		t.Errorf("with shard 5: %+v", in)
+	}
+	_, err = h.LoadShard(ctx, id, 0)
+	must(t, err)
+	if n, err := h.say("m"); n == 0 || err != nil {
+		t.Errorf("whole again: %d tokens, %v", n, err)
+	}
+	for i := range layers {
+		_, err = h.UnloadShard(ctx, id, i)
+		must(t, err)
+	}
+	if h.open() != 0 || h.model(id).Status != core.StatusReady {
+		t.Errorf("the last shard out: %d windows, status %s", h.open(), h.model(id).Status)
+	}
+	_, err = h.LoadShard(ctx, id, layers)
+	wantCode(t, err, core.CodeNotFound)
+}
+
+func TestNamesAndAuto(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	if _, err := h.Resolve("auto"); core.CodeOf(err) != core.CodeNotFound {
+		t.Errorf("auto without models: %v", err)
+	}
+	alpha, beta := h.bring("alpha-7b_Q4", 0), h.bring("alpha-8b", 0)
+	for name, want := range map[string]core.ModelID{
+		"alpha-7b-q4": alpha, "Alpha-7B_Q4.gguf": alpha, "/models/alpha-7b_Q4.GGUF": alpha, "alpha-8": beta, "ALPHA-8B": beta,
+	} {
+		if got, err := h.Resolve(name); err != nil || got != want {
+			t.Errorf("%q: %v, %v; want %v", name, got, err, want)
+		}
+	}
+	for _, name := range []string{"alpha", "gamma", "../../etc/passwd", strings.Repeat("x", 5000), "é"} {
+		_, err := h.Resolve(name)
+		wantCode(t, err, core.CodeNotFound)
+		if err != nil && len(err.Error()) > 300 {
+			t.Errorf("%.20q is echoed whole", name)
+		}
+	}
+	_, err := h.Load(t.Context(), beta)
+	must(t, err)
+	if got, err := h.Resolve(""); err != nil || got != beta {
+		t.Errorf("auto: %v, %v; want the loaded one", got, err)
+	}
+	h.change(func(s *config.Settings) { s.DefaultModel = "alpha-7b" })
+	if got, err := h.Resolve("auto"); err != nil || got != alpha {
+		t.Errorf("auto: %v, %v; want the default", got, err)
+	}
+}
+
+func TestDeleteAndRescan(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	ctx := t.Context()
+	id, other := h.bring("m", 2), h.bring("other", 0)
+	_, err := h.Load(ctx, id)
+	must(t, err)
+	must(t, h.LockShard(ctx, id, 1, true))
+	if !h.model(id).Shards[1].Locked {
+		t.Error("the lock does not show")
+	}
+	wantCode(t, h.DeleteShard(ctx, id, 0), core.CodeConflict)
+	_, err = h.Unload(ctx, id)
+	must(t, err)
+	wantCode(t, h.DeleteShard(ctx, id, 1), core.CodeConflict)
+	must(t, h.DeleteShard(ctx, id, 5))
+	info := h.model(id)
+	if info.Status != core.StatusPartial || info.HostedShards != layers-1 || info.HasLastShard || info.GlobalAvailable {
+		t.Errorf("after deleting a shard: %+v", info)
+	}
+	_, err = h.say("m")
+	wantCode(t, err, core.CodeNotReady)
+	_, err = h.LoadShard(ctx, id, 5)
+	wantCode(t, err, core.CodeConflict)
+	_, err = h.LoadShard(ctx, id, 2)
+	must(t, err)
+
+	must(t, os.Remove(filepath.Join(h.dir, "models", "other", "shard_000.bin")))
+	found, err := h.Rescan(ctx)
+	must(t, err)
+	if found.Status != "ok" || found.Count != 1 || !slices.Equal(found.ModelsUpdated, []string{"other"}) {
+		t.Errorf("rescan: %+v", found)
+	}
+	must(t, os.RemoveAll(filepath.Join(h.dir, "models", "other")))
+	found, err = h.Rescan(ctx)
+	must(t, err)
+	if found.Count != 1 || len(h.Models(ctx)) != 1 {
+		t.Errorf("rescan after the folder went: %+v", found)
+	}
+	wantCode(t, h.DeleteModel(ctx, other), core.CodeNotFound)
+
+	must(t, h.DeleteModel(ctx, id))
+	if _, err := os.Stat(filepath.Join(h.dir, "models", "m")); err == nil {
+		t.Error("the folder of a deleted model stays")
+	}
+	if h.open() != 0 || len(h.Models(ctx)) != 0 {
+		t.Errorf("after delete: %d windows, %d models", h.open(), len(h.Models(ctx)))
+	}
+	if locks, _ := h.cfg.Store.LockedShards(ctx, id); len(locks) != 0 {
+		t.Errorf("locks of a deleted model stay: %v", locks)
+	}
+}
+
+func TestQuota(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	h.change(func(s *config.Settings) { s.MaxDiskMB = 0 })
+	_, err := h.Import(t.Context(), modelFile(t, "m"), 0, nil)
+	wantCode(t, err, core.CodeDiskFull)
+	_, err = h.Import(t.Context(), filepath.Join(t.TempDir(), "none.gguf"), 0, nil)
+	wantCode(t, err, core.CodeNotFound)
+}
+
+func TestStorageAndProgress(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	id := h.bring("m", 0)
+	must(t, h.DeleteShard(t.Context(), id, 3))
+	s := h.Storage(t.Context())
+	if len(s.Models) != 1 || s.MaxDiskMB != h.set.MaxDiskMB || s.TotalLocalBytes < 1 || s.DiskUsageBytes <= s.TotalLocalBytes {
+		t.Fatalf("%+v", s)
+	}
+	if m := s.Models[0]; m.Ready != "incomplete" || m.LocalShards != layers-1 || m.AllShardsAvailable || m.LocalBytes != s.TotalLocalBytes {
+		t.Errorf("%+v", m)
+	}
+	p, err := h.Progress(t.Context(), id)
+	if err != nil || p.State != core.StatusPartial || p.DownloadedShards != layers-1 || p.Progress <= 0 || p.Progress >= 1 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	unknown, _ := core.ParseModelID("nobody")
+	if p, err = h.Progress(t.Context(), unknown); err != nil || p.State != "unknown" || p.ModelID != "nobody" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	id := h.bring("m", 0)
+	md, err := h.Metadata(t.Context(), id)
+	must(t, err)
+	if md.ModelID != "m" || md.General.Architecture != "llama" || !md.General.ArchitectureSupported || md.Model.BlockCount != layers ||
+		md.Model.VocabSize != 512 || md.Tensors.Count == 0 || md.Tensors.DataOffset == 0 || md.General.Quantization != "F32" {
+		t.Errorf("%+v", md)
+	}
+	keys := make([]string, len(md.Raw))
+	for i, kv := range md.Raw {
+		keys[i] = kv.Key
+		if kv.Key == "tokenizer.ggml.tokens" {
+			t.Error("the vocabulary is in the answer")
+		}
+	}
+	if !slices.IsSorted(keys) || !slices.Contains(keys, "general.architecture") {
+		t.Errorf("keys %v", keys)
+	}
+	must(t, os.Remove(filepath.Join(h.dir, "models", "m", "gguf_header.bin")))
+	_, err = h.Metadata(t.Context(), id)
+	wantCode(t, err, core.CodeInvalidRequest)
+}
+
+func TestExportGivesTheFileBack(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	path := modelFile(t, "m")
+	info, err := h.Import(t.Context(), path, 0, nil)
+	must(t, err)
+	id, _ := core.ParseModelID(info.ID)
+	out := filepath.Join(t.TempDir(), "back.gguf")
+	must(t, h.Export(t.Context(), id, out, nil))
+	want, _ := os.ReadFile(path)
+	got, _ := os.ReadFile(out)
+	if !slices.Equal(want, got) {
+		t.Error("the exported file differs from the imported one")
+	}
+}
