@@ -1,0 +1,179 @@
+package worker_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/worker"
+	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
+)
+
+// stuck is an engine whose steps never return, like a hung GPU driver. A step first makes the file that the
+// environment variable names.
+type stuck struct{ engine.Window }
+
+const enteredVariable = "SHOAL_TEST_ENTERED"
+
+func (s stuck) Info(context.Context) (engine.RuntimeInfo, error)         { return engine.RuntimeInfo{}, nil }
+func (s stuck) Load(context.Context, engine.Spec) (engine.Window, error) { return s, nil }
+func (s stuck) Shape() engine.Shape                                      { return engine.Shape{First: true, Last: true} }
+func (s stuck) Step(context.Context, *engine.Batch) (*engine.Output, error) {
+	if err := os.WriteFile(os.Getenv(enteredVariable), nil, 0o600); err != nil {
+		return nil, err
+	}
+	select {}
+}
+
+// loadStuck starts a worker that hangs in its first step; entered tells when it does.
+func loadStuck(t *testing.T) (w engine.Window, entered func()) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "entered")
+	e := worker.New(worker.Config{Program: os.Args[0], Env: []string{actAs + "=stuck", enteredVariable + "=" + file},
+		Log: slog.New(slog.DiscardHandler)})
+	w = load(t, e, engine.Spec{})
+	return w, func() { waitFor(t, func() bool { _, err := os.Stat(file); return err == nil }) }
+}
+
+// waitFor polls until ok, for a few seconds at most.
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	p, err := os.FindProcess(pid)
+	if err == nil {
+		err = p.Kill()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKilledWorkerFailsItsSteps(t *testing.T) {
+	w, entered := loadStuck(t)
+	failed := make(chan error, 2)
+	for range cap(failed) { // one runs, the other waits
+		go func() {
+			_, err := w.Step(context.Background(), &engine.Batch{})
+			failed <- err
+		}()
+	}
+	entered()
+	start := time.Now()
+	kill(t, w.Shape().PID)
+	for range cap(failed) {
+		if err := <-failed; core.CodeOf(err) != core.CodeEngineCrashed || !strings.Contains(err.Error(), "killed") {
+			t.Errorf("a step of a killed worker gave %v", err)
+		}
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("noticed after %s", took)
+	}
+	<-w.Done()
+	if _, err := w.Step(context.Background(), &engine.Batch{}); core.CodeOf(err) != core.CodeEngineCrashed {
+		t.Errorf("a later step gave %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseEndsAStuckWorker(t *testing.T) {
+	w, entered := loadStuck(t)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := w.Step(context.Background(), &engine.Batch{})
+		failed <- err
+	}()
+	entered()
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-failed; core.CodeOf(err) != core.CodeEngineCrashed {
+		t.Errorf("the step gave %v", err)
+	}
+	<-w.Done()
+}
+
+func TestWorkerThatDiesAtStart(t *testing.T) {
+	_, err := newEngine(t, "dies").Info(context.Background())
+	if core.CodeOf(err) != core.CodeEngineCrashed || !strings.Contains(err.Error(), "the disk is on fire") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMissingLibrariesAreNamed(t *testing.T) {
+	_, err := newEngine(t, "noLibffi").Info(context.Background())
+	if core.CodeOf(err) != core.CodeNoRuntime || !strings.Contains(err.(*core.Error).Hint, "libffi8") {
+		t.Errorf("without libffi: %v", err)
+	}
+	empty := worker.New(worker.Config{Program: os.Args[0], Env: []string{actAs + "=llama"}, Runtime: t.TempDir(),
+		Log: slog.New(slog.DiscardHandler)})
+	_, err = empty.Info(context.Background())
+	if core.CodeOf(err) != core.CodeNoRuntime || !strings.Contains(err.Error(), "llama") || err.(*core.Error).Hint == "" {
+		t.Errorf("with an empty folder: %v", err)
+	}
+	nowhere := worker.New(worker.Config{Program: filepath.Join(t.TempDir(), "nothing"), Log: slog.New(slog.DiscardHandler)})
+	if _, err = nowhere.Info(context.Background()); core.CodeOf(err) != core.CodeNoRuntime {
+		t.Errorf("without the worker program: %v", err)
+	}
+}
+
+func TestCancelledLoad(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := newEngine(t, "stuck").Load(ctx, engine.Spec{})
+	if core.CodeOf(err) != core.CodeCancelled {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestCancelStopsAPrefill cancels in the middle of a step that takes seconds. The bound is the issue's.
+func TestCancelStopsAPrefill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slow.gguf")
+	if err := gguftest.WriteFile(path, gguftest.Config{Layers: 8, Embedding: 512, Heads: 8, KVHeads: 8, FeedForward: 2048, Weights: gguftest.F16}); err != nil {
+		t.Fatal(err)
+	}
+	w := load(t, newEngine(t, "llama"), engine.Spec{ModelDir: path, Context: 4096, Sequences: 2, BatchRows: 4096, Threads: 1})
+	b := &engine.Batch{}
+	for i := range int32(4096) {
+		b.Rows = append(b.Rows, engine.Row{Token: 3 + i%200, Pos: i})
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := w.Step(ctx, b)
+		failed <- err
+	}()
+	<-time.After(200 * time.Millisecond) // well inside the step
+	start := time.Now()
+	cancel()
+	err := <-failed
+	took := time.Since(start)
+	t.Logf("stopped after %s", took)
+	if core.CodeOf(err) != core.CodeCancelled || took > 250*time.Millisecond {
+		t.Errorf("after %s got %v", took, err)
+	}
+	again := &engine.Batch{Rows: []engine.Row{{Token: 5, Sample: true}}}
+	if _, err := w.Step(context.Background(), again); err != nil {
+		t.Errorf("after a cancelled step: %v", err)
+	}
+}
