@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -45,10 +46,25 @@ func shared(t testing.TB, elem ...string) string {
 	return path
 }
 
+// engineOf is the engine of all tests: the libraries cannot be loaded twice in a process.
+func engineOf(t testing.TB) engine.Engine {
+	t.Helper()
+	dir := runtimeDir(t)
+	engineOnce.Do(func() { theEngine = llama.New(llama.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)}) })
+	return theEngine
+}
+
+var (
+	engineOnce sync.Once
+	theEngine  engine.Engine
+)
+
+// logitsOf are the raw logits of a row of the last step.
+func logitsOf(w engine.Window, row int) []float32 { return llama.Logits(w, row) }
+
 func open(t testing.TB, spec engine.Spec) engine.Window {
 	t.Helper()
-	e := llama.New(llama.Config{Dir: runtimeDir(t), Log: slog.New(slog.DiscardHandler)})
-	w, err := e.Load(context.Background(), spec)
+	w, err := engineOf(t).Load(context.Background(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}

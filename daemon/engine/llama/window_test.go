@@ -3,7 +3,6 @@ package llama_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/arch"
-	"github.com/shoal-p2p/shoal/daemon/engine/llama"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
 	"github.com/shoal-p2p/shoal/daemon/identity"
 	"github.com/shoal-p2p/shoal/daemon/shard"
@@ -115,7 +113,7 @@ func record(t testing.TB, whole chain) *script {
 		s.batches = append(s.batches, b)
 		var next []int32
 		for _, sample := range out.Samples {
-			s.logits = append(s.logits, slices.Clone(llama.Logits(whole[0], sample.Row)))
+			s.logits = append(s.logits, slices.Clone(logitsOf(whole[0], sample.Row)))
 			next = append(next, sample.Token)
 		}
 		return next
@@ -140,7 +138,7 @@ func (s *script) check(t *testing.T, c chain) {
 	for i := range s.batches {
 		out := c.step(t, &s.batches[i])
 		for _, sample := range out.Samples {
-			got := llama.Logits(c[len(c)-1], sample.Row)
+			got := logitsOf(c[len(c)-1], sample.Row)
 			for j, want := range s.logits[at] {
 				if math.Float32bits(got[j]) != math.Float32bits(want) {
 					differ++
@@ -168,9 +166,10 @@ func cuts(layers int) (list [][]int) {
 }
 
 func TestWindowsEqualTheWholeModel(t *testing.T) {
-	e := llama.New(llama.Config{Dir: runtimeDir(t), Log: slog.New(slog.DiscardHandler)})
+	e := engineOf(t)
 	for _, name := range arch.Names() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir, layers := random(t, gguftest.Config{Arch: name})
 			testCuts(t, e, dir, layers)
 		})
@@ -188,7 +187,7 @@ func testCuts(t *testing.T, e engine.Engine, dir string, layers int) {
 }
 
 func TestRealModelsEqualTheWhole(t *testing.T) {
-	e := llama.New(llama.Config{Dir: runtimeDir(t), Log: slog.New(slog.DiscardHandler)})
+	e := engineOf(t)
 	for _, file := range []string{"stories260K-f32", "tinystories-656k-f32", "tinystories-656k-q8_0", "tinystories-656k-q4_0"} {
 		t.Run(file, func(t *testing.T) {
 			dir, layers := cut(t, shared(t, "models", file+".gguf"))
@@ -198,7 +197,7 @@ func TestRealModelsEqualTheWhole(t *testing.T) {
 }
 
 func TestRefusedArchitectureStillRunsWhole(t *testing.T) {
-	e := llama.New(llama.Config{Dir: runtimeDir(t), Log: slog.New(slog.DiscardHandler)})
+	e := engineOf(t)
 	dir, layers := random(t, gguftest.Config{Arch: "deepseek2", Layers: 48})
 	_, err := e.Load(context.Background(), engine.Spec{ModelDir: dir, EndShard: 2, Context: 64, Sequences: 1, BatchRows: 8})
 	if core.CodeOf(err) != core.CodeUnsupported {
