@@ -37,9 +37,11 @@ func (c *Client) Generate(ctx context.Context, req *core.GenerateRequest, emit f
 		return nil, replyError(response)
 	}
 	reply := &core.Reply{Message: core.Message{Role: "assistant"}}
-	return reply, c.readEvents(ctx, response.Body, func(data []byte) error {
-		return addChunk(reply, data, emit)
-	})
+	err = c.readEvents(ctx, response.Body, func(data []byte) error { return addChunk(reply, data, emit) })
+	if err != nil {
+		return nil, err
+	}
+	return reply, nil
 }
 
 // readEvents calls handle with the data of each event until the mark of a complete reply.
