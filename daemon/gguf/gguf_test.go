@@ -317,13 +317,13 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// sharedModels are real model files outside the repository; none means that the test is skipped.
-func sharedModels(t *testing.T) []string {
+// shared finds real files outside the repository; none means that the test is skipped.
+func shared(t *testing.T, pattern string) []string {
 	dir := os.Getenv("SHOAL_SHARED")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "..", "shared")
 	}
-	list, _ := filepath.Glob(filepath.Join(dir, "models", "*.gguf"))
+	list, _ := filepath.Glob(filepath.Join(dir, filepath.FromSlash(pattern)))
 	if len(list) == 0 {
 		t.Skip("no model files; set SHOAL_SHARED")
 	}
@@ -331,31 +331,51 @@ func sharedModels(t *testing.T) []string {
 }
 
 func TestRealModels(t *testing.T) {
-	for _, path := range sharedModels(t) {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkBounded(t, data)
-		f, err := gguf.Read(bytes.NewReader(data), int64(len(data)))
-		if err != nil {
-			t.Errorf("%s: %v", path, err)
-			continue
-		}
-		if n, _ := f.ArchUint("block_count"); f.Architecture() == "" || n == 0 || len(f.Tensors) == 0 {
+	for _, path := range shared(t, "models/*.gguf") {
+		f := checkReal(t, path)
+		if n, _ := f.ArchUint("block_count"); n == 0 || len(f.Tensors) == 0 {
 			t.Errorf("%s: %q, %d layers, %d tensors", path, f.Architecture(), n, len(f.Tensors))
 		}
-		t.Logf("%s: %s %s, %d tensors", filepath.Base(path), f.Architecture(), f.Quantization(), len(f.Tensors))
-		mutate(t, data[:f.DataOffset])
 	}
 }
 
-// mutate flips bits all over a real header.
+func TestRealVocabularies(t *testing.T) {
+	for _, path := range shared(t, "vocabs/*.gguf") {
+		f := checkReal(t, path)
+		tokens, _ := f.Strings("tokenizer.ggml.tokens")
+		if model, _ := f.String("tokenizer.ggml.model"); len(tokens) < 30_000 || model == "" || len(f.Tensors) > 0 {
+			t.Errorf("%s: model %q, %d tokens, %d tensors", path, model, len(tokens), len(f.Tensors))
+		}
+	}
+}
+
+// checkReal reads a file, and then its header with bits flipped and cut short.
+func checkReal(t *testing.T, path string) *gguf.File {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkBounded(t, data)
+	f, err := gguf.Read(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	if f.Architecture() == "" {
+		t.Errorf("%s has no architecture", path)
+	}
+	mutate(t, data[:min(int(f.DataOffset), len(data))])
+	return f
+}
+
+// mutate flips bits all over a real header and ends it early.
 func mutate(t *testing.T, header []byte) {
-	step := max(1, len(header)/400)
-	for at := 0; at < len(header); at += step {
+	times := max(20, min(400, 4_000_000/len(header)))
+	for k := range times {
+		at := k * len(header) / times
 		bad := bytes.Clone(header)
-		bad[at] ^= 1 << (at % 8)
+		bad[at] ^= 1 << (k % 8)
 		checkBounded(t, bad)
+		checkBounded(t, header[:at])
 	}
 }

@@ -81,7 +81,10 @@ func writeTree(dir string, index int, tree *Tree) error {
 // Tree returns the tree of a shard that is there: the one stored beside it if that fits the manifest, else one
 // made from the shard itself, which is an error of code core.CodeCorrupt if the shard is damaged.
 func (m *Model) Tree(ctx context.Context, index int) (*Tree, error) {
-	s := &m.Manifest.Shards[index]
+	s, err := m.shard(index)
+	if err != nil {
+		return nil, err
+	}
 	if tree, err := readTree(m.Dir, s); err == nil {
 		return tree, nil
 	}

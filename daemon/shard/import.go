@@ -17,10 +17,10 @@ import (
 
 // Import says what to import.
 type Import struct {
-	ID       core.ModelID // the zero value makes the id from the file's name
-	Path     string       // a GGUF file; it is left as it is
-	Source   *Source      // where the file came from, if that is known
-	Progress func(done, total int64)
+	ID       core.ModelID            // the zero value makes the id from the file's name
+	Path     string                  // a GGUF file; it is left as it is
+	Source   *Source                 // where the file came from, if that is known
+	Progress func(done, total int64) // called from one goroutine, once per chunk; may be nil
 }
 
 // Import cuts a GGUF file into shards. Memory use does not grow with the file. When it is stopped, even by force,

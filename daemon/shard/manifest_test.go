@@ -82,6 +82,7 @@ func TestManifestAnyChangeBreaksTheSignature(t *testing.T) {
 }
 
 func TestHostileManifests(t *testing.T) {
+	text := encode(t, tiny(t).Manifest)
 	for name, change := range map[string]func(*shard.Manifest){
 		"no id":            func(m *shard.Manifest) { m.ModelID = core.ModelID{} },
 		"long name":        func(m *shard.Manifest) { m.Name = strings.Repeat("x", 5000) },
@@ -107,7 +108,10 @@ func TestHostileManifests(t *testing.T) {
 		"gap in header":    func(m *shard.Manifest) { m.Gaps = []shard.Gap{{Offset: 0, Bytes: []byte{1}}} },
 		"large gap":        func(m *shard.Manifest) { m.Gaps = []shard.Gap{{Offset: m.HeaderSize, Bytes: make([]byte, 2<<20)}} },
 	} {
-		m := tiny(t).Manifest
+		m, err := shard.DecodeManifest(text)
+		if err != nil {
+			t.Fatal(err)
+		}
 		change(m)
 		if !m.ModelID.IsZero() {
 			if err := m.Sign(testKey()); err != nil {

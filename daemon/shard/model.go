@@ -98,8 +98,19 @@ func (m *Model) Path(index int) string { return filepath.Join(m.Dir, FileName(in
 
 // Has tells whether a shard's file is there in full length. Verify tells whether it is sound.
 func (m *Model) Has(index int) bool {
+	if _, err := m.shard(index); err != nil {
+		return false
+	}
 	info, err := os.Stat(m.Path(index))
 	return err == nil && info.Mode().IsRegular() && info.Size() == m.Manifest.Reserved+m.Manifest.Shards[index].Size
+}
+
+// shard returns a shard of the manifest; an index that is not there is an error of code core.CodeNotFound.
+func (m *Model) shard(index int) (*Shard, error) {
+	if index < 0 || index >= len(m.Manifest.Shards) {
+		return nil, core.Errorf(core.CodeNotFound, "model %s has no shard %d", m.Manifest.ModelID, index)
+	}
+	return &m.Manifest.Shards[index], nil
 }
 
 // Present lists the shards that are there, in order.
@@ -118,6 +129,9 @@ func (m *Model) Complete() bool { return len(m.Present()) == len(m.Manifest.Shar
 
 // ReadAt reads bytes of a shard that is there, off bytes after its reserved area, as peers are sent them.
 func (m *Model) ReadAt(index int, p []byte, off int64) (int, error) {
+	if _, err := m.shard(index); err != nil {
+		return 0, err
+	}
 	f, err := os.Open(m.Path(index))
 	if err != nil {
 		return 0, err
@@ -128,8 +142,8 @@ func (m *Model) ReadAt(index int, p []byte, off int64) (int, error) {
 
 // DeleteShard removes a shard's files. A shard that is not there is an error of code core.CodeNotFound.
 func (m *Model) DeleteShard(index int) error {
-	if index < 0 || index >= len(m.Manifest.Shards) {
-		return core.Errorf(core.CodeNotFound, "model %s has no shard %d", m.Manifest.ModelID, index)
+	if _, err := m.shard(index); err != nil {
+		return err
 	}
 	err := os.Remove(m.Path(index))
 	if errors.Is(err, fs.ErrNotExist) {

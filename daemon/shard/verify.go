@@ -47,7 +47,10 @@ func (m *Model) VerifyShard(ctx context.Context, index int) error {
 
 // hash makes a shard's tree from its file and checks the root.
 func (m *Model) hash(ctx context.Context, index int, advance func(int64)) (*Tree, error) {
-	s := &m.Manifest.Shards[index]
+	s, err := m.shard(index)
+	if err != nil {
+		return nil, err
+	}
 	if !m.Has(index) {
 		return nil, core.Errorf(core.CodeCorrupt, "shard %d of model %s is missing or has the wrong length", index, m.Manifest.ModelID)
 	}

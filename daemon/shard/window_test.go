@@ -225,6 +225,34 @@ func checkTokens(t *testing.T, plan shard.WindowPlan, original splitFile) {
 	}
 }
 
+// TestOddLayouts has tensors aligned to more than usual, and more of them in a shard than 64 KiB of header hold.
+func TestOddLayouts(t *testing.T) {
+	g, err := gguftest.New(gguftest.Config{Arch: "llama", Layers: 300, Embedding: 32, Heads: 1, KVHeads: 1, FeedForward: 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.File.Set("general.alignment", uint32(256))
+	g.File.Pack()
+	path := filepath.Join(t.TempDir(), "odd.gguf")
+	if err := g.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	s := newStore(t, func(c *shard.Config) { c.Rule = shard.Rule{Number: 1, ShardSize: 1 << 30, MinShards: 2} })
+	m := importFile(t, s, path)
+	if len(m.Manifest.Shards) != 2 || m.Manifest.Reserved != 128<<10 {
+		t.Errorf("%d shards with %d bytes reserved", len(m.Manifest.Shards), m.Manifest.Reserved)
+	}
+	original := readSplit(t, path)
+	for _, w := range [][2]int{{0, 1}, {1, 2}, {0, 2}} {
+		checkWindow(t, m, original, w[0], w[1])
+	}
+	out := filepath.Join(t.TempDir(), "out.gguf")
+	if err := m.Export(context.Background(), out, nil); err != nil {
+		t.Fatal(err)
+	}
+	sameFiles(t, path, out)
+}
+
 func TestVocabHasTheTokenizer(t *testing.T) {
 	c := small("qwen2")
 	c.ChatTemplate = gguftest.ChatML

@@ -30,13 +30,13 @@ type Writer struct {
 // NewWriter opens the shard's partial file, or makes one. A shard that is there already is an error of code
 // core.CodeConflict. Two Writers of one shard must not be open at the same time.
 func (m *Model) NewWriter(index int) (*Writer, error) {
-	if index < 0 || index >= len(m.Manifest.Shards) {
-		return nil, core.Errorf(core.CodeNotFound, "model %s has no shard %d", m.Manifest.ModelID, index)
+	s, err := m.shard(index)
+	if err != nil {
+		return nil, err
 	}
 	if m.Has(index) {
 		return nil, core.Errorf(core.CodeConflict, "shard %d of model %s is here already", index, m.Manifest.ModelID)
 	}
-	s := &m.Manifest.Shards[index]
 	f, err := os.OpenFile(m.Path(index)+partSuffix, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
