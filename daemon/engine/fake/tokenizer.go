@@ -81,3 +81,14 @@ func special(token int32) string {
 		return "<|im_end|>"
 	}
 }
+
+// Text turns tokens into the text of those that are bytes.
+func Text(tokens []int32) string {
+	text := make([]byte, 0, len(tokens))
+	for _, token := range tokens {
+		if token < 256 {
+			text = append(text, byte(token))
+		}
+	}
+	return string(text)
+}

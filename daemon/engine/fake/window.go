@@ -23,7 +23,8 @@ type Window struct {
 	life  context.Context // ends with the window's imagined process
 	kill  context.CancelFunc
 
-	mu        sync.Mutex // one Step at a time; guards sequences
+	stepping  chan struct{} // holds a token while a Step runs
+	mu        sync.Mutex    // guards sequences
 	sequences []sequence
 }
 
@@ -35,7 +36,7 @@ type sequence struct {
 }
 
 func newWindow(cfg Config, spec engine.Spec) *Window {
-	w := &Window{cfg: cfg}
+	w := &Window{cfg: cfg, stepping: make(chan struct{}, 1)}
 	w.life, w.kill = context.WithCancel(context.Background())
 	w.shape = engine.Shape{
 		Layers:     core.LayerRange{First: spec.FirstShard, End: spec.EndShard},
@@ -86,8 +87,8 @@ func (w *Window) Tokens(seq int) []int32 {
 
 // Step implements engine.Window.
 func (w *Window) Step(ctx context.Context, b *engine.Batch) (*engine.Output, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.stepping <- struct{}{}
+	defer func() { <-w.stepping }()
 	w.steps.Add(1)
 	if w.cfg.BeforeStep != nil {
 		if err := w.cfg.BeforeStep(w, b); err != nil {
@@ -97,18 +98,25 @@ func (w *Window) Step(ctx context.Context, b *engine.Batch) (*engine.Output, err
 	if w.dead() {
 		return nil, errCrashed()
 	}
-	for _, op := range b.Ops {
-		if err := w.apply(op); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.check(b); err != nil {
+	if err := w.prepare(b); err != nil {
 		return nil, err
 	}
 	if err := w.pass(ctx, len(b.Rows)); err != nil {
 		return nil, err
 	}
 	return w.run(b), nil
+}
+
+// prepare applies the operations of a batch and checks its rows.
+func (w *Window) prepare(b *engine.Batch) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, op := range b.Ops {
+		if err := w.apply(op); err != nil {
+			return err
+		}
+	}
+	return w.check(b)
 }
 
 // pass takes the time of a step of that many rows.
@@ -204,6 +212,8 @@ func (w *Window) checkRows(rows []engine.Row) error {
 }
 
 func (w *Window) run(b *engine.Batch) *engine.Output {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	out := &engine.Output{}
 	if !w.shape.Last {
 		out.Hidden = room(b.Spare, len(b.Rows)*width)

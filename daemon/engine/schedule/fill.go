@@ -123,9 +123,10 @@ func (s *Scheduler) ready() []*job {
 	return s.list
 }
 
-// canRun tells whether a job has rows to run, a caller that takes tokens and room in the KV cache.
+// canRun tells whether a job has rows to run, a caller that takes tokens and room in the KV cache. Rows that follow
+// abortable ones must not share a batch with other jobs, which would fail with them.
 func (s *Scheduler) canRun(j *job) bool {
-	if j.preparing || j.pending() == 0 {
+	if j.preparing || j.pending() == 0 || j.abortable > 0 && !s.alone() {
 		return false
 	}
 	if j.embed {

@@ -10,10 +10,11 @@ import (
 
 // flight is a batch under way. Flights are used again, so that a step allocates next to nothing.
 type flight struct {
-	batch   engine.Batch
-	parts   []part
-	passage Passage
-	land    func(Passage) // brings the flight back to the loop
+	batch     engine.Batch
+	parts     []part
+	abortable bool // it ends when the caller of its only job goes
+	passage   Passage
+	land      func(Passage) // brings the flight back to the loop
 }
 
 // part is a run of rows of one job in a flight, or no rows when the flight only prepares the job.
@@ -64,8 +65,6 @@ func (f *flight) add(j *job, n int) {
 		})
 	}
 	j.sent += n
-	j.sampling = p.sample
-	j.flights++
 	f.parts = append(f.parts, p)
 }
 
@@ -73,14 +72,15 @@ func (f *flight) add(j *job, n int) {
 func (f *flight) prepare(j *job) {
 	f.batch.Ops = append(f.batch.Ops, engine.Op{Kind: engine.OpSampler, Seq: j.slot.seq, Sampler: &j.sampler})
 	j.prepared, j.preparing = true, true
-	j.flights++
 	f.parts = append(f.parts, part{job: j})
 }
 
-// send gives a flight to the chain. A flight of one job ends with that job's caller; others run to their end.
+// send gives a flight to the chain. A flight of a job without company ends with that job's caller; others run to
+// their end.
 func (s *Scheduler) send(ctx context.Context, f *flight) {
-	if len(f.parts) == 1 && len(f.batch.Rows) > 0 {
+	if f.abortable = s.alone() && len(f.batch.Rows) > 0; f.abortable {
 		ctx = f.parts[0].job.ctx
+		f.parts[0].job.abortable++
 	}
 	s.turn++
 	for _, p := range f.parts {
@@ -105,24 +105,50 @@ func (s *Scheduler) land(f *flight) {
 	defer s.mu.Unlock()
 	s.flying--
 	s.measure(f)
-	sample, vector := 0, 0
+	if f.abortable {
+		f.parts[0].job.abortable--
+	}
+	results := 0
 	for _, p := range f.parts {
-		p.job.flights--
-		if f.passage.Err != nil {
-			s.partFailed(p.job, f.passage.Err)
-			continue
+		if !p.job.ended {
+			s.landPart(p, f.passage, results)
 		}
-		s.partDone(p)
-		if p.job.embed {
-			s.partEmbedded(p, f.passage.Output.Embeddings[vector:vector+p.rows])
-			vector += p.rows
-		}
-		if p.sample {
-			s.sampled(p.job, f.passage.Output.Samples[sample])
-			sample++
-		}
+		results += p.results()
 	}
 	s.recycle(f)
+}
+
+// landPart takes in the part of a flight whose results begin at the given index.
+func (s *Scheduler) landPart(p part, passage Passage, at int) {
+	j := p.job
+	if passage.Err != nil {
+		j.suspect = core.CodeOf(passage.Err) != core.CodeCancelled
+		s.end(j, "", passage.Err)
+		return
+	}
+	j.sure += p.rows
+	j.preparing = false
+	switch {
+	case j.embed:
+		j.vectors = append(j.vectors, passage.Output.Embeddings[at:at+p.rows]...)
+		if len(j.vectors) == j.prompt {
+			s.end(j, core.FinishStop, nil)
+		}
+	case p.sample:
+		s.sampled(j, passage.Output.Samples[at])
+	}
+}
+
+// results is how many samples or vectors a part brings.
+func (p part) results() int {
+	switch {
+	case p.job.embed:
+		return p.rows
+	case p.sample:
+		return 1
+	default:
+		return 0
+	}
 }
 
 // measure learns how long a prefill row takes; steps of a few rows say too little.
@@ -139,35 +165,8 @@ func (s *Scheduler) measure(f *flight) {
 	s.rowTime = (3*s.rowTime + took) / 4
 }
 
-func (s *Scheduler) partFailed(j *job, err error) {
-	if j.ended {
-		return
-	}
-	j.suspect = core.CodeOf(err) != core.CodeCancelled
-	s.end(j, "", err)
-}
-
-func (s *Scheduler) partDone(p part) {
-	p.job.sure += p.rows
-	if p.rows == 0 {
-		p.job.preparing = false
-	}
-}
-
-func (s *Scheduler) partEmbedded(p part, vectors [][]float32) {
-	j := p.job
-	j.vectors = append(j.vectors, vectors...)
-	if len(j.vectors) == j.prompt && !j.ended {
-		s.end(j, core.FinishStop, nil)
-	}
-}
-
 // sampled hands a token to the job's caller. There is room for it: a blocked job sends no rows.
 func (s *Scheduler) sampled(j *job, sample engine.Sample) {
-	if j.ended {
-		return
-	}
-	j.sampling = false
 	j.tokens = append(j.tokens, sample.Token)
 	s.stats.TokensOut++
 	j.out <- sample

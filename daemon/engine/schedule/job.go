@@ -31,8 +31,7 @@ type job struct {
 	cached    int     // tokens of the prompt found in the KV cache
 	sent      int     // tokens sent into the chain
 	sure      int     // tokens known to be in the KV cache of every window
-	flights   int     // batches under way with rows of the job
-	sampling  bool    // one of those batches brings the next token
+	abortable int     // batches under way that end when the caller goes
 	prepared  bool    // the sampler is set, or on its way
 	preparing bool    // rows wait until the sampler is known to be good
 	suspect   bool    // a batch failed in a way that leaves the KV cache of the slot unknown

@@ -120,8 +120,10 @@ func (s *Scheduler) Embed(ctx context.Context, prompt []int32) ([][]float32, err
 	}
 	j := newJob(ctx, engine.Job{Prompt: prompt}, 0)
 	j.embed = true
-	_, err := s.run(ctx, j, nil)
-	return j.vectors, err
+	if _, err := s.run(ctx, j, nil); err != nil {
+		return nil, err
+	}
+	return j.vectors, nil
 }
 
 // check refuses a prompt that can never run. room is how many tokens of the context must be left.
