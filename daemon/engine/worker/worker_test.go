@@ -86,30 +86,42 @@ func load(t testing.TB, e engine.Engine, spec engine.Spec) engine.Window {
 	return w
 }
 
-func TestWorkerTellsStories(t *testing.T) {
-	w := load(t, newEngine(t, "llama"), engine.Spec{ModelDir: shared(t, "models", "stories260K-f32.gguf"),
-		Context: 512, Sequences: 4, BatchRows: 128, Threads: 2})
-	t.Logf("%+v", w.Shape())
+// story is what a chain says after "Once upon a time".
+func story(t *testing.T, chain []engine.Window) string {
+	t.Helper()
 	ctx := context.Background()
-	tokens, err := w.Tokenize(ctx, "Once upon a time", true, false)
+	last := chain[len(chain)-1]
+	tokens, err := last.Tokenize(ctx, "Once upon a time", true, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &engine.Batch{}
+	b := engine.Batch{}
 	for i, tok := range tokens {
 		b.Rows = append(b.Rows, engine.Row{Token: tok, Pos: int32(i), Sample: i == len(tokens)-1})
 	}
 	var text strings.Builder
 	for i := range 40 {
-		out, err := w.Step(ctx, b)
-		if err != nil {
-			t.Fatal(err)
+		var out *engine.Output
+		for _, w := range chain {
+			if out, err = w.Step(ctx, &b); err != nil {
+				t.Fatal(err)
+			}
+			b.Hidden = out.Hidden
 		}
 		text.Write(out.Samples[0].Piece)
-		b = &engine.Batch{Rows: []engine.Row{{Token: out.Samples[0].Token, Pos: int32(len(tokens) + i), Sample: true}}}
+		b = engine.Batch{Rows: []engine.Row{{Token: out.Samples[0].Token, Pos: int32(len(tokens) + i), Sample: true}}}
 	}
-	if got := text.String(); !strings.HasPrefix(got, ", there was a little girl named Lily.") {
-		t.Errorf("the story is %q", got)
+	return text.String()
+}
+
+func TestWorkersTellTheSameStory(t *testing.T) {
+	dir, shards := cut(t, shared(t, "models", "stories260K-f32.gguf"))
+	e := newEngine(t, "llama")
+	for windows := 1; windows <= 3; windows++ {
+		got := story(t, loadChain(t, e, windows, shards, engine.Spec{ModelDir: dir, Context: 512, Sequences: 4, BatchRows: 128, Threads: 1}))
+		if want := ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball."; got != want {
+			t.Errorf("%d windows tell %q, want %q", windows, got, want)
+		}
 	}
 }
 
