@@ -15,6 +15,12 @@ func parseSpans(s string) []Span {
 	return p.spans
 }
 
+// lookAhead bounds how far a mark is from its partner, in bytes. It keeps a text full of marks from taking a time that
+// grows with its square.
+const lookAhead = 2000
+
+func ahead(s string) string { return s[:min(len(s), lookAhead)] }
+
 type spanParser struct {
 	rest  string
 	text  strings.Builder
@@ -39,7 +45,11 @@ func (p *spanParser) step() {
 		p.text.WriteByte(p.rest[1])
 		p.rest = p.rest[2:]
 	case p.rest[0] == '`' && p.code():
-	case strings.HasPrefix(p.rest, "**") && p.toggle("**", &p.style.Bold):
+	case strings.HasPrefix(p.rest, "**"):
+		if !p.toggle("**", &p.style.Bold) {
+			p.text.WriteString("**")
+			p.rest = p.rest[2:]
+		}
 	case strings.HasPrefix(p.rest, "__") && p.wordEdge() && p.toggle("__", &p.style.Bold):
 	case p.rest[0] == '*' && p.toggle("*", &p.style.Italic):
 	case p.rest[0] == '_' && p.wordEdge() && p.toggle("_", &p.style.Italic):
@@ -61,7 +71,7 @@ func (p *spanParser) plain() {
 func (p *spanParser) code() bool {
 	run := len(p.rest) - len(strings.TrimLeft(p.rest, "`"))
 	mark := p.rest[:run]
-	end := strings.Index(p.rest[run:], mark)
+	end := strings.Index(ahead(p.rest[run:]), mark)
 	if end <= 0 {
 		return false
 	}
@@ -74,7 +84,7 @@ func (p *spanParser) code() bool {
 // toggle turns a style on where its closing mark follows, and off where it is on.
 func (p *spanParser) toggle(mark string, on *bool) bool {
 	after := p.rest[len(mark):]
-	if !*on && (strings.HasPrefix(after, " ") || !strings.Contains(after, mark)) {
+	if !*on && (strings.HasPrefix(after, " ") || !strings.Contains(ahead(after), mark)) {
 		return false
 	}
 	p.flush()
@@ -98,11 +108,11 @@ func (p *spanParser) link() bool {
 	if !strings.HasPrefix(s, "[") {
 		return false
 	}
-	mid := strings.Index(s, "](")
+	mid := strings.Index(ahead(s), "](")
 	if mid < 0 || strings.ContainsAny(s[1:mid], "[]\n") {
 		return false
 	}
-	end := strings.IndexByte(s[mid:], ')')
+	end := strings.IndexByte(ahead(s[mid:]), ')')
 	if end < 0 {
 		return false
 	}

@@ -57,7 +57,7 @@ func newChatPage(s *Shell) *chatPage {
 	p.newTalk = widget.NewButton(widget.ButtonPlain, lang.L("New chat"), "plus", p.startNew)
 	p.input = widget.NewChatEntry(lang.L("Write a message"))
 	p.input.OnSend = p.ask
-	p.input.OnEscape = p.stopAnswer
+	p.input.OnEscape, p.input.OnShortcut = p.stopAnswer, s.shortcut
 	p.input.OnChanged = func(string) { p.refreshInput() }
 	p.send = widget.NewButton(widget.ButtonPrimary, "", "send", p.sendOrStop)
 	p.empty.onAsk = p.ask

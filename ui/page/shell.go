@@ -84,6 +84,7 @@ func New(cfg Config) *Shell {
 	s.toast = newToast()
 	body := container.New(&railLayout{rail: s.rail}, s.rail.content, widget.NewArea("background", s.pages))
 	s.root = container.NewStack(body, s.toast.content)
+	s.bindKeys(cfg.Window.Canvas())
 	s.Show(Home)
 	s.redraw()
 	return s

@@ -1,0 +1,96 @@
+package model
+
+import (
+	"testing"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+func pc() *Snapshot {
+	return &Snapshot{Known: true, Stats: core.Stats{State: "idle", Hardware: core.Hardware{
+		GPUName: "RTX", GPUVRAMMB: 12000, GPUVRAMUsedMB: 2000, GPUInference: true, InferenceBackend: "cuda",
+		TotalRAMMB: 32000, UsedRAMMB: 10000, ProcessRSSMB: 100, TotalDiskMB: 900000, AvailableDiskMB: 300000,
+	}}}
+}
+
+func withModel(s *Snapshot, status string) *Snapshot {
+	s.Models = append(s.Models, core.ModelInfo{ID: "m-" + status, Name: "M " + status, Status: status, Local: true, Fits: true, EstimatedVRAMMB: 5000})
+	return s
+}
+
+func TestHomeSaysOneNextThing(t *testing.T) {
+	paused := withModel(pc(), core.StatusReady)
+	paused.Stats.State = "paused"
+	broken := withModel(pc(), core.StatusReady)
+	broken.Stats.Hardware.InferenceBackend = "none"
+	busy := withModel(pc(), core.StatusLoaded)
+	busy.Stats.ActiveRequests = 1
+	loadingJob := withModel(pc(), core.StatusReady)
+	loadingJob.Jobs = []Job{{Kind: JobLoad, ModelID: "m-ready"}}
+	for name, c := range map[string]struct {
+		snap   *Snapshot
+		state  State
+		action ActionKind
+		id     string
+	}{
+		"before the first answer": {&Snapshot{}, StateStarting, ActionNone, ""},
+		"no model":                {pc(), StateReady, ActionAdd, ""},
+		"only part of a model":    {withModel(pc(), core.StatusPartial), StateReady, ActionAdd, ""},
+		"a model on disk":         {withModel(pc(), core.StatusReady), StateReady, ActionLoad, "m-ready"},
+		"a model in memory":       {withModel(withModel(pc(), core.StatusReady), core.StatusLoaded), StateReady, ActionChat, "m-loaded"},
+		"being loaded":            {withModel(pc(), core.StatusLoading), StateLoading, ActionNone, ""},
+		"load asked for":          {loadingJob, StateLoading, ActionLoad, "m-ready"},
+		"answering":               {busy, StateBusy, ActionChat, "m-loaded"},
+		"paused":                  {paused, StatePaused, ActionResume, ""},
+		"llama.cpp is missing":    {broken, StateWarning, ActionNone, ""},
+	} {
+		h := NewHome(c.snap)
+		if h.State != c.state || h.Action.Kind != c.action || h.Action.ModelID != c.id {
+			t.Errorf("%s: state %q, action %q %q", name, h.State, h.Action.Kind, h.Action.ModelID)
+		}
+		if h.Headline.IsZero() || h.Sentence.IsZero() {
+			t.Errorf("%s: nothing is said", name)
+		}
+		if (h.Action.Kind == ActionNone) != h.Action.Label.IsZero() {
+			t.Errorf("%s: label %q for action %q", name, h.Action.Label.Key, h.Action.Kind)
+		}
+	}
+}
+
+func TestGaugesAddUp(t *testing.T) {
+	s := withModel(pc(), core.StatusLoaded)
+	s.Stats.Hardware.GPUVRAMUsedMB = 7000
+	h := NewHome(s)
+	for _, g := range []Gauge{h.GPU, h.RAM} {
+		var sum int64
+		for _, seg := range g.Segments {
+			if seg.Bytes < 0 {
+				t.Errorf("%s: %s is %d", g.Title.Key, seg.Kind, seg.Bytes)
+			}
+			sum += seg.Bytes
+		}
+		if sum != g.Total || g.Total == 0 {
+			t.Errorf("%s: segments sum up to %d of %d", g.Title.Key, sum, g.Total)
+		}
+	}
+	if ours := h.GPU.Segments[1].Bytes; ours != 5000*mib {
+		t.Errorf("the model takes %d, want its estimate", ours)
+	}
+}
+
+// The node measures hardware with tools that may be wrong or absent: no figure may break a gauge.
+func TestGaugesSurviveNonsense(t *testing.T) {
+	s := withModel(pc(), core.StatusLoaded)
+	s.Stats.Hardware = core.Hardware{GPUVRAMMB: 100, GPUVRAMUsedMB: 900, GPUInference: true, TotalRAMMB: 50, UsedRAMMB: -3}
+	h := NewHome(s)
+	for _, g := range []Gauge{h.GPU, h.RAM} {
+		for _, seg := range g.Segments {
+			if seg.Bytes < 0 || seg.Bytes > g.Total {
+				t.Errorf("%s: %s is %d of %d", g.Title.Key, seg.Kind, seg.Bytes, g.Total)
+			}
+		}
+	}
+	if g := NewHome(&Snapshot{Known: true}).GPU; g.Total != 0 || g.Missing.IsZero() {
+		t.Errorf("no card: %+v", g)
+	}
+}
