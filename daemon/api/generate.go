@@ -2,8 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,7 +30,7 @@ func (s *Server) completions(c *call) error {
 }
 
 func (s *Server) complete(c *call, req *openai.Request) error {
-	model, err := s.resolveModel(c.ctx(), req.Model)
+	model, err := s.resolveModel(req.Model)
 	if err != nil {
 		return err
 	}
@@ -112,44 +112,13 @@ func (s *Server) generateOne(ctx context.Context, job *core.GenerateRequest, emi
 	})
 }
 
-// resolveModel turns "auto" into a model: the first, by name, of those in memory, else of those on this disk.
-func (s *Server) resolveModel(ctx context.Context, name string) (string, error) {
-	if name != "auto" {
-		if _, err := core.ParseModelID(name); err != nil {
-			return "", core.Errorf(core.CodeNotFound, "the model %q does not exist here", clean(name)).
-				WithParam("model").WithHint("GET /v1/models lists the models.")
-		}
-		return name, nil
+// resolveModel finds the model that a request names.
+func (s *Server) resolveModel(name string) (string, error) {
+	id, err := s.node.Resolve(name)
+	if e, ok := errors.AsType[*core.Error](err); ok && e.Code == core.CodeNotFound {
+		return "", e.WithParam("model")
 	}
-	models := s.node.Models(ctx)
-	slices.SortFunc(models, func(a, b core.ModelInfo) int { return compareAuto(a, b) })
-	if len(models) == 0 || autoRank(models[0]) == notAuto {
-		return "", core.Errorf(core.CodeNotReady, "no model is on this PC").
-			WithHint("Import a GGUF file with `shoald import FILE`.")
-	}
-	return models[0].ID, nil
-}
-
-const notAuto = 2
-
-func autoRank(m core.ModelInfo) int {
-	switch m.Status {
-	case core.StatusLoaded:
-		return 0
-	case core.StatusReady, core.StatusLoading:
-		return 1
-	}
-	return notAuto
-}
-
-func compareAuto(a, b core.ModelInfo) int {
-	if d := autoRank(a) - autoRank(b); d != 0 {
-		return d
-	}
-	if a.ID < b.ID {
-		return -1
-	}
-	return 1
+	return id.String(), err
 }
 
 // newCompletion starts a reply; object is that of chat, plain completions have only one.

@@ -19,8 +19,12 @@ func (s *Server) listModels(c *call) error {
 }
 
 func (s *Server) getModel(c *call) error {
+	id, err := s.resolveModel(c.Param("id"))
+	if err != nil {
+		return err
+	}
 	for _, m := range s.node.Models(c.ctx()) {
-		if m.ID == c.Param("id") && usable(m) {
+		if m.ID == id && usable(m) {
 			c.JSON(http.StatusOK, s.openAIModel(m))
 			return nil
 		}
@@ -55,7 +59,7 @@ func (s *Server) embeddings(c *call) error {
 	if err != nil {
 		return err
 	}
-	model, err := s.resolveModel(c.ctx(), req.Model)
+	model, err := s.resolveModel(req.Model)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,9 @@ type EmbedInput struct {
 
 // Library is the models on this PC.
 type Library interface {
+	// Resolve finds the model that a request means: by its id, or for "auto" the one that can answer best. The
+	// error has code core.CodeNotFound, or core.CodeNotReady when there is no model at all.
+	Resolve(name string) (core.ModelID, error)
 	Models(ctx context.Context) []core.ModelInfo
 	Metadata(ctx context.Context, id core.ModelID) (core.Metadata, error)
 	Progress(ctx context.Context, id core.ModelID) (core.ModelProgress, error)

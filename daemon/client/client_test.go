@@ -91,6 +91,12 @@ func TestReadsEqualTheNode(t *testing.T) {
 	}
 	wantProgress, _ := node.Progress(ctx, tiny)
 	same(t, "progress", progress, wantProgress)
+	if got, err := c.Resolve("auto"); err != nil || got.String() != apitest.Loaded {
+		t.Errorf("auto is %v, %v", got, err)
+	}
+	if _, err := c.Resolve("no/such model"); core.CodeOf(err) != core.CodeNotFound {
+		t.Errorf("an unknown model: %v", err)
+	}
 	if err := c.Alive(ctx); err != nil {
 		t.Error(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -22,6 +23,17 @@ func modelPath(id core.ModelID, rest string) string { return "/api/admin/models/
 
 func shardPath(id core.ModelID, index int, rest string) string {
 	return modelPath(id, fmt.Sprintf("/shards/%d%s", index, rest))
+}
+
+// Resolve implements api.Library.
+func (c *Client) Resolve(name string) (core.ModelID, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var out struct {
+		ID core.ModelID `json:"id"`
+	}
+	err := c.call(ctx, http.MethodGet, "/v1/models/"+url.PathEscape(name), nil, &out)
+	return out.ID, err
 }
 
 // Models implements api.Library.

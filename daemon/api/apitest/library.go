@@ -7,6 +7,20 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
+// Resolve implements api.Library; every model but "far" can answer.
+func (n *Node) Resolve(name string) (core.ModelID, error) {
+	n.calls.Add(1)
+	if name == "auto" {
+		name = Loaded
+	}
+	for _, known := range []string{Loaded, OnDisk, Crashed, Busy} {
+		if name == known {
+			return core.ParseModelID(name)
+		}
+	}
+	return core.ModelID{}, core.Errorf(core.CodeNotFound, "the model %q does not exist here", name)
+}
+
 // Models implements api.Library.
 func (n *Node) Models(context.Context) []core.ModelInfo {
 	n.calls.Add(1)
