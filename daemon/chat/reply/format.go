@@ -7,16 +7,19 @@ type Format uint8
 
 // The notations.
 const (
-	JSON    Format = iota // an object with "name" and "arguments" or "parameters" at the start, or a list of them
-	Hermes                // <tool_call>{…}</tool_call>, also Qwen
-	Llama                 // as JSON, also behind <|python_tag|>
-	Mistral               // [TOOL_CALLS][{…}], or [TOOL_CALLS]name[ARGS]{…}
+	JSON        Format = iota // an object with "name" and "arguments" or "parameters" at the start, or a list of them
+	Hermes                    // <tool_call>{…}</tool_call>, also Qwen
+	Llama                     // as JSON, also behind <|python_tag|>
+	Mistral                   // [TOOL_CALLS][{…}]
+	MistralArgs               // [TOOL_CALLS]name[ARGS]{…}, the newer notation; both are read under either name
 )
 
 // FormatOf chooses the notation from the text of the model's chat template and, failing that, its architecture.
 func FormatOf(template, arch string) Format {
 	switch {
-	case strings.Contains(template, "[TOOL_CALLS]"):
+	case strings.Contains(template, mistralOpen) && strings.Contains(template, mistralArgs):
+		return MistralArgs
+	case strings.Contains(template, mistralOpen):
 		return Mistral
 	case strings.Contains(template, "<tool_call>"):
 		return Hermes
@@ -37,7 +40,7 @@ func (f Format) Markers() []string {
 		return append(marks, hermesOpen, hermesClose)
 	case Llama:
 		return append(marks, pythonTag)
-	case Mistral:
+	case Mistral, MistralArgs:
 		return append(marks, mistralOpen, mistralArgs, mistralID)
 	}
 	return marks
@@ -61,7 +64,7 @@ func (f Format) opener() string {
 		return hermesOpen
 	case Llama:
 		return pythonTag
-	case Mistral:
+	case Mistral, MistralArgs:
 		return mistralOpen
 	}
 	return ""
@@ -69,3 +72,5 @@ func (f Format) opener() string {
 
 // bare tells whether a reply may start with a call without any mark.
 func (f Format) bare() bool { return f == JSON || f == Llama }
+
+func (f Format) mistral() bool { return f == Mistral || f == MistralArgs }

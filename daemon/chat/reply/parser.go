@@ -233,7 +233,7 @@ func (p *Parser) head(last bool) bool {
 		p.raw += p.pending[:len(p.pending)-len(body)+1]
 		p.pending = body[1:]
 		return true
-	case p.cfg.Format == Mistral && !p.list:
+	case p.cfg.Format.mistral() && !p.list:
 		return p.named(last)
 	}
 	p.giveUp()
@@ -339,11 +339,11 @@ func (p *Parser) between(last bool) bool {
 	case p.cfg.Format == Hermes && strings.HasPrefix(body, hermesClose):
 		p.pending = body[len(hermesClose):]
 	case p.cfg.Format == Hermes && strings.HasPrefix(body, hermesOpen),
-		p.cfg.Format == Mistral && strings.HasPrefix(body, mistralOpen):
+		p.cfg.Format.mistral() && strings.HasPrefix(body, mistralOpen):
 		opener := p.cfg.Format.opener()
 		p.begin(opener, body[len(opener):], true)
 	case !last && (p.cfg.Format == Hermes && (strings.HasPrefix(hermesClose, body) || strings.HasPrefix(hermesOpen, body)) ||
-		p.cfg.Format == Mistral && strings.HasPrefix(mistralOpen, body)):
+		p.cfg.Format.mistral() && strings.HasPrefix(mistralOpen, body)):
 		return false
 	case p.list && body[0] == ']':
 		p.pending, p.list = body[1:], false

@@ -168,7 +168,7 @@ func TestFormatOf(t *testing.T) {
 		template, arch string
 		want           reply.Format
 	}{
-		{"…<tool_call>…", "qwen3", reply.Hermes}, {"[TOOL_CALLS]", "llama", reply.Mistral}, {"", "qwen2", reply.Hermes},
+		{"…<tool_call>…", "qwen3", reply.Hermes}, {"[TOOL_CALLS]", "llama", reply.Mistral}, {"[TOOL_CALLS] [ARGS]", "llama", reply.MistralArgs}, {"", "qwen2", reply.Hermes},
 		{"<|start_header_id|>", "llama", reply.Llama}, {"", "llama", reply.JSON},
 	} {
 		if got := reply.FormatOf(c.template, c.arch); got != c.want {
@@ -182,7 +182,7 @@ func FuzzParser(f *testing.F) {
 		"<think>a</think><tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>", "[TOOL_CALLS]f[ARGS]{}", "[{\"name\":\"f\",\"arguments\":{}}]",
 		"<|python_tag|>{\"name\":\"f\",\"parameters\":{\"a\":\"\\\"\"}};", "é\xff<tool_call>STOP", "{\"name\":\"f\",\"arguments\":\"{}\",\"arguments\":{}}",
 	} {
-		for format := range 4 {
+		for format := range 5 {
 			f.Add(s, uint8(format), true)
 		}
 	}
@@ -190,7 +190,7 @@ func FuzzParser(f *testing.F) {
 		if len(text) > 4096 {
 			return
 		}
-		cfg := config(reply.Format(format%4), "f")
+		cfg := config(reply.Format(format%5), "f")
 		cfg.Stop = []string{"STOP", "ST", "{{"}
 		cfg.Thinking = thinking
 		anySplit(t, cfg, text)

@@ -1,0 +1,348 @@
+package grammar
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// property is one named member of an object.
+type property struct {
+	pair     string // rule of "name": value
+	required bool
+}
+
+// object is an object with its properties in order. One without any may have all members; one with some has those
+// and no others unless additionalProperties says so.
+func (c *converter) object(o *object, depth int) (string, error) {
+	named, err := c.properties(o, depth)
+	if err != nil {
+		return "", err
+	}
+	extra := o.values["additionalProperties"]
+	if extra == nil && len(named) == 0 && !o.has("additionalProperties") {
+		extra = true
+	}
+	other := ""
+	switch {
+	case extra == nil && o.has("additionalProperties"):
+		return "", invalid("additionalProperties must be true, false or a schema")
+	case extra == nil || extra == false:
+	case extra == true && len(named) == 0:
+		return c.shared("object"), nil
+	default:
+		if other, err = c.otherPair(o, extra, depth); err != nil {
+			return "", err
+		}
+	}
+	members, err := c.members(named, other)
+	if err != nil {
+		return "", err
+	}
+	return c.fresh(`"{" ` + c.shared("ws") + " " + members + ` "}"`)
+}
+
+// properties reads the named members of an object. One that is required but not described may be anything.
+func (c *converter) properties(o *object, depth int) ([]property, error) {
+	described := newObject()
+	if v, ok := o.values["properties"]; ok {
+		if described, ok = v.(*object); !ok {
+			return nil, invalid("properties must be an object")
+		}
+	}
+	var required []string
+	if v, ok := o.values["required"]; ok {
+		list, ok := v.([]any)
+		if !ok {
+			return nil, invalid("required must be a list")
+		}
+		for _, v := range list {
+			name, ok := v.(string)
+			if !ok {
+				return nil, invalid("required must be a list of names")
+			}
+			if extra := o.values["additionalProperties"]; !described.has(name) {
+				if extra == false {
+					return nil, invalid("%q is required but not allowed", name)
+				}
+				if extra == nil {
+					extra = true
+				}
+				described = described.with(name, extra)
+			}
+			required = append(required, name)
+		}
+	}
+	var named []property
+	for _, name := range described.keys {
+		pair, err := c.pair(quote(encode(name)), described.values[name], depth)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, property{pair, slices.Contains(required, name)})
+	}
+	return named, nil
+}
+
+func (c *converter) pair(key string, schema any, depth int) (string, error) {
+	value, err := c.schema(schema, depth+1)
+	if err != nil {
+		return "", err
+	}
+	ws := c.shared("ws")
+	return c.fresh(key + ` ":" ` + ws + " " + value + " " + ws)
+}
+
+// otherPair is a member with a name that is not among the properties.
+func (c *converter) otherPair(o *object, schema any, depth int) (string, error) {
+	taken, _ := o.values["properties"].(*object)
+	if taken == nil {
+		taken = newObject()
+	}
+	for _, name := range asList(o.values["required"]) {
+		if s, ok := name.(string); ok {
+			taken = taken.with(s, true)
+		}
+	}
+	key := c.shared("string")
+	if len(taken.keys) > 0 {
+		body, err := c.notAmong(taken.keys)
+		if err != nil {
+			return "", err
+		}
+		key = body
+	}
+	return c.pair(key, schema, depth)
+}
+
+// notAmong is a string of plain characters that is none of the names.
+func (c *converter) notAmong(names []string) (string, error) {
+	type node struct {
+		next map[rune]*node
+		end  bool
+	}
+	root := &node{next: map[rune]*node{}}
+	for _, name := range names {
+		at := root
+		for _, r := range name {
+			if at.next[r] == nil {
+				at.next[r] = &node{next: map[rune]*node{}}
+			}
+			at = at.next[r]
+		}
+		at.end = true
+	}
+	var write func(n *node, depth int) (string, error)
+	write = func(n *node, depth int) (string, error) {
+		const longest = 256
+		if depth > longest {
+			return "", unsupported("additionalProperties beside a property with a very long name")
+		}
+		letters := make([]rune, 0, len(n.next))
+		for r := range n.next {
+			letters = append(letters, r)
+		}
+		slices.Sort(letters)
+		var other strings.Builder
+		var terms []string
+		for _, r := range letters {
+			other.WriteString(classRune(r))
+			if r == '"' || r == '\\' || r < ' ' {
+				continue // would need an escape, which these strings lack
+			}
+			rest, err := write(n.next[r], depth+1)
+			if err != nil {
+				return "", err
+			}
+			terms = append(terms, quote(string(r))+" "+rest)
+		}
+		terms = append(terms, `[^"\\\x00-\x1F\x7F`+other.String()+`] plain*`)
+		if !n.end {
+			terms = append(terms, `""`)
+		}
+		return c.fresh(strings.Join(terms, " | "))
+	}
+	if _, err := c.define("plain", `[^"\\\x00-\x1F\x7F]`); err != nil {
+		return "", err
+	}
+	body, err := write(root, 0)
+	if err != nil {
+		return "", err
+	}
+	return c.fresh(`"\"" ` + body + ` "\""`)
+}
+
+// members writes the properties in order, those not required optional, and the others behind them. Each place has
+// two rules: with a member before it, which needs a comma, and without.
+func (c *converter) members(named []property, other string) (string, error) {
+	comma := `"," ` + c.shared("ws") + " "
+	after, first := `""`, `""`
+	if other != "" {
+		after = "(" + comma + other + ")*"
+		first = "(" + other + " " + after + ")?"
+	}
+	var err error
+	for _, p := range slices.Backward(named) {
+		withComma, without := comma+p.pair+" "+after, p.pair+" "+after
+		if !p.required {
+			withComma += " | " + after
+			without += " | " + first
+		}
+		if after, err = c.fresh(withComma); err != nil {
+			return "", err
+		}
+		if first, err = c.fresh(without); err != nil {
+			return "", err
+		}
+	}
+	return first, nil
+}
+
+func (c *converter) array(o *object, depth int) (string, error) {
+	low, high, err := bounds(o, "minItems", "maxItems")
+	if err != nil {
+		return "", err
+	}
+	ws := c.shared("ws")
+	comma := `"," ` + ws + " "
+	if o.has("prefixItems") {
+		return c.tuple(o, depth)
+	}
+	items, ok := o.values["items"]
+	if !ok {
+		items = true
+	}
+	if items == false {
+		high = 0
+	}
+	if high == 0 {
+		if low > 0 {
+			return "", invalid("an array can have neither none nor more items")
+		}
+		return c.fresh(`"[" ` + ws + ` "]"`)
+	}
+	item, err := c.schema(items, depth+1)
+	if err != nil {
+		return "", err
+	}
+	rest := repeat("("+comma+item+" "+ws+")", max(low-1, 0), max(high-1, -1))
+	body := item + " " + ws + " " + rest
+	if low == 0 {
+		body = "(" + body + ")?"
+	}
+	return c.fresh(`"[" ` + ws + " " + body + ` "]"`)
+}
+
+// tuple is an array whose first items have schemas of their own and that has no others.
+func (c *converter) tuple(o *object, depth int) (string, error) {
+	list, ok := o.values["prefixItems"].([]any)
+	if !ok || len(list) == 0 {
+		return "", invalid("prefixItems must be a list")
+	}
+	low, high, err := bounds(o, "minItems", "maxItems")
+	if err != nil {
+		return "", err
+	}
+	if items, ok := o.values["items"]; ok && items != false {
+		return "", unsupported("items beside prefixItems")
+	}
+	if o.has("minItems") && low != len(list) || o.has("maxItems") && high != len(list) {
+		return "", unsupported("minItems and maxItems beside prefixItems")
+	}
+	ws := c.shared("ws")
+	var parts []string
+	for _, v := range list {
+		item, err := c.schema(v, depth+1)
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, item+" "+ws)
+	}
+	return c.fresh(`"[" ` + ws + " " + strings.Join(parts, ` "," `+ws+" ") + ` "]"`)
+}
+
+// bounds reads a least and a greatest count; the greatest is -1 for none.
+func bounds(o *object, least, greatest string) (low, high int, err error) {
+	low, high = 0, -1
+	for _, b := range []struct {
+		key string
+		to  *int
+	}{{least, &low}, {greatest, &high}} {
+		v, ok := o.values[b.key]
+		if !ok {
+			continue
+		}
+		n, ok := v.(json.Number)
+		if !ok {
+			return 0, 0, invalid("%s must be a number", b.key)
+		}
+		i, err := strconv.Atoi(n.String())
+		if err != nil || i < 0 {
+			return 0, 0, invalid("%s must be a whole number, 0 or more", b.key)
+		}
+		if i > maxRepeat {
+			return 0, 0, unsupported(fmt.Sprintf("%s above %d", b.key, maxRepeat))
+		}
+		*b.to = i
+	}
+	if high >= 0 && low > high {
+		return 0, 0, invalid("%s is above %s", least, greatest)
+	}
+	return low, high, nil
+}
+
+// text is a string, of a length, of a format or after a pattern.
+func (c *converter) text(o *object) (string, error) {
+	low, high, err := bounds(o, "minLength", "maxLength")
+	if err != nil {
+		return "", err
+	}
+	sized := o.has("minLength") || o.has("maxLength")
+	if format, ok := o.values["format"].(string); ok {
+		if !slices.Contains(formats, format) {
+			return "", unsupported("format: " + format)
+		}
+		if sized || o.has("pattern") {
+			return "", unsupported("format beside pattern or a length")
+		}
+		return c.fresh(`"\"" ` + c.shared(format) + ` "\""`)
+	}
+	if pattern, ok := o.values["pattern"].(string); ok {
+		if sized {
+			return "", unsupported("pattern beside minLength or maxLength")
+		}
+		body, err := c.pattern(pattern)
+		if err != nil {
+			return "", err
+		}
+		return c.fresh(`"\"" ` + body + ` "\""`)
+	}
+	if o.has("format") || o.has("pattern") {
+		return "", invalid("format and pattern must be strings")
+	}
+	if !sized {
+		return c.shared("string"), nil
+	}
+	return c.fresh(`"\"" ` + repeat(c.shared("char"), low, high) + ` "\""`)
+}
+
+// number is any number; of bounds only "not negative" and the like can be kept.
+func (c *converter) number(o *object) (string, error) {
+	for _, key := range []string{"minimum", "maximum"} {
+		n, ok := o.values[key].(json.Number)
+		if !o.has(key) {
+			continue
+		}
+		if f, err := n.Float64(); !ok || err != nil || f != 0 || o.has("minimum") && o.has("maximum") {
+			return "", unsupported(key + " of a number that need not be whole")
+		}
+		fraction := ` ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?`
+		if key == "minimum" {
+			return c.fresh(`("0" | [1-9] [0-9]{0,15})` + fraction)
+		}
+		return c.fresh(`"-" ("0" | [1-9] [0-9]{0,15})` + fraction + ` | "0"`)
+	}
+	return c.shared("number"), nil
+}
