@@ -63,6 +63,7 @@ type decoder struct {
 	left  int64 // bytes the header may still have
 	err   error
 	buf   [8]byte
+	raw   []byte // of a piece of an array
 }
 
 func (d *decoder) file() *File {
@@ -130,7 +131,7 @@ func (d *decoder) scalar(kind uint32) any {
 	case kindFloat32:
 		return math.Float32frombits(d.uint32())
 	case kindBool:
-		return d.bool()
+		return d.isTrue(d.uint8())
 	case kindString:
 		return d.string("string", MaxString)
 	case kindUint64:
@@ -155,35 +156,54 @@ func (d *decoder) array(kind uint32) any {
 	n := d.count("array entries", MaxArray, kindBytes[kind])
 	switch kind {
 	case kindUint8:
-		return many(d, n, d.uint8)
+		return numbers[uint8](d, n)
 	case kindInt8:
-		return many(d, n, func() int8 { return int8(d.uint8()) })
+		return numbers[int8](d, n)
 	case kindUint16:
-		return many(d, n, d.uint16)
+		return numbers[uint16](d, n)
 	case kindInt16:
-		return many(d, n, func() int16 { return int16(d.uint16()) })
+		return numbers[int16](d, n)
 	case kindUint32:
-		return many(d, n, d.uint32)
+		return numbers[uint32](d, n)
 	case kindInt32:
-		return many(d, n, func() int32 { return int32(d.uint32()) })
+		return numbers[int32](d, n)
 	case kindFloat32:
-		return many(d, n, func() float32 { return math.Float32frombits(d.uint32()) })
+		return numbers[float32](d, n)
 	case kindBool:
-		return many(d, n, d.bool)
+		return d.bools(n)
 	case kindUint64:
-		return many(d, n, d.uint64)
+		return numbers[uint64](d, n)
 	case kindInt64:
-		return many(d, n, func() int64 { return int64(d.uint64()) })
+		return numbers[int64](d, n)
 	default:
-		return many(d, n, func() float64 { return math.Float64frombits(d.uint64()) })
+		return numbers[float64](d, n)
 	}
 }
 
-// many reads n values; the slice grows with what was read, not with what was promised.
-func many[T any](d *decoder, n int, one func() T) []T {
-	list := make([]T, 0, min(n, 1<<12))
-	for i := 0; i < n && d.err == nil; i++ {
-		list = append(list, one())
+// pieceEntries is how many entries of an array are read at once.
+const pieceEntries = 1 << 12
+
+// numbers reads n values; the slice grows with what was read, not with what was promised.
+func numbers[T any](d *decoder, n int) []T {
+	list := make([]T, 0, min(n, pieceEntries))
+	var piece [pieceEntries]T
+	for n > 0 && d.err == nil {
+		part := piece[:min(n, pieceEntries)]
+		d.raw = d.append(d.raw[:0], binary.Size(part))
+		if d.err == nil {
+			_, _ = binary.Decode(d.raw, binary.LittleEndian, part) // d.raw has the right length
+			list = append(list, part...)
+		}
+		n -= len(part)
+	}
+	return list
+}
+
+func (d *decoder) bools(n int) []bool {
+	bytes := numbers[uint8](d, n)
+	list := make([]bool, len(bytes))
+	for i, b := range bytes {
+		list[i] = d.isTrue(b)
 	}
 	return list
 }
@@ -191,7 +211,7 @@ func many[T any](d *decoder, n int, one func() T) []T {
 // strings reads n strings into one piece of memory: a vocabulary has hundreds of thousands.
 func (d *decoder) strings(n int) []string {
 	var text []byte
-	ends := make([]int, 0, min(n, 1<<12))
+	ends := make([]int, 0, min(n, pieceEntries))
 	for i := 0; i < n && d.err == nil; i++ {
 		text = d.append(text, d.count("bytes of a string", MaxArrayString, 1))
 		ends = append(ends, len(text))
@@ -236,8 +256,7 @@ func (d *decoder) uint16() uint16 { return binary.LittleEndian.Uint16(d.bytes(2)
 func (d *decoder) uint32() uint32 { return binary.LittleEndian.Uint32(d.bytes(4)) }
 func (d *decoder) uint64() uint64 { return binary.LittleEndian.Uint64(d.bytes(8)) }
 
-func (d *decoder) bool() bool {
-	b := d.uint8()
+func (d *decoder) isTrue(b uint8) bool {
 	if b > 1 {
 		d.fail(corrupt("a boolean is %d", b))
 	}
@@ -269,10 +288,11 @@ func (d *decoder) take(n int64) bool {
 }
 
 func (d *decoder) read(b []byte) {
-	_, err := io.ReadFull(d.r, b)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	switch _, err := io.ReadFull(d.r, b); {
+	case err == nil:
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		d.fail(corrupt("the header ends early"))
-	} else if err != nil {
+	default:
 		d.fail(err)
 	}
 }
