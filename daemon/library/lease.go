@@ -104,7 +104,8 @@ func (m *model) outside(s span) (layers []core.LayerRange) {
 }
 
 // Resolve finds the model that a request means: by its id, by the name of its file, by an unmistakable beginning of
-// the id, or for "auto" and "" the default model, one in memory, or the largest that can run.
+// the id, or for "auto" and "" the default model, one in memory, or the largest that can run. The error has code
+// CodeNotFound, or CodeNotReady when no model can answer.
 func (l *Library) Resolve(name string) (core.ModelID, error) {
 	m, err := l.resolve(name)
 	if err != nil {
@@ -163,7 +164,7 @@ func (l *Library) auto() (*model, error) {
 	}
 	models := slices.DeleteFunc(l.all(), func(m *model) bool { return !m.usable() })
 	if len(models) == 0 {
-		return nil, core.Errorf(core.CodeNotFound, "there is no model on this PC").WithParam("model").
+		return nil, core.Errorf(core.CodeNotReady, "there is no model on this PC that can answer").WithParam("model").
 			WithHint("Import a GGUF file: shoald import FILE.")
 	}
 	return slices.MaxFunc(models, func(a, b *model) int {

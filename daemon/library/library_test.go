@@ -330,7 +330,7 @@ func TestShardsInAndOutOfMemory(t *testing.T) {
 
 func TestNamesAndAuto(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
-	if _, err := h.Resolve("auto"); core.CodeOf(err) != core.CodeNotFound {
+	if _, err := h.Resolve("auto"); core.CodeOf(err) != core.CodeNotReady {
 		t.Errorf("auto without models: %v", err)
 	}
 	alpha, beta := h.bring("alpha-7b_Q4", 0), h.bring("alpha-8b", 0)
