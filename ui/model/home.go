@@ -71,6 +71,9 @@ func NewHome(s *Snapshot) Home {
 	return h
 }
 
+// engineIn is how long, in seconds, a node that has just started may look for its engine before that is a problem.
+const engineIn = 5
+
 // StateOf is the node's state in one word.
 func StateOf(s *Snapshot) State {
 	switch {
@@ -78,7 +81,7 @@ func StateOf(s *Snapshot) State {
 		return StateStarting
 	case s.Stats.State == "paused":
 		return StatePaused
-	case s.Stats.Hardware.InferenceBackend == "none":
+	case s.Version.Engine == "" && s.Stats.UptimeSeconds >= engineIn:
 		return StateWarning
 	case s.Stats.ActiveRequests > 0:
 		return StateBusy

@@ -7,7 +7,7 @@ import (
 )
 
 func pc() *Snapshot {
-	return &Snapshot{Known: true, Stats: core.Stats{State: "idle", Hardware: core.Hardware{
+	return &Snapshot{Known: true, Version: core.Version{Engine: "llama.cpp v0.5.0"}, Stats: core.Stats{State: "idle", Hardware: core.Hardware{
 		GPUName: "RTX", GPUVRAMMB: 12000, GPUVRAMUsedMB: 2000, GPUInference: true, InferenceBackend: "cuda",
 		TotalRAMMB: 32000, UsedRAMMB: 10000, ProcessRSSMB: 100, TotalDiskMB: 900000, AvailableDiskMB: 300000,
 	}}}
@@ -22,7 +22,7 @@ func TestHomeSaysOneNextThing(t *testing.T) {
 	paused := withModel(pc(), core.StatusReady)
 	paused.Stats.State = "paused"
 	broken := withModel(pc(), core.StatusReady)
-	broken.Stats.Hardware.InferenceBackend = "none"
+	broken.Version.Engine, broken.Stats.UptimeSeconds = "", 60
 	busy := withModel(pc(), core.StatusLoaded)
 	busy.Stats.ActiveRequests = 1
 	loadingJob := withModel(pc(), core.StatusReady)

@@ -3,6 +3,7 @@ package page
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"fyne.io/fyne/v2/test"
 
@@ -80,7 +81,7 @@ func TestNodeThatDoesNotAnswer(t *testing.T) {
 
 func TestWarningsAreShownAndGoAway(t *testing.T) {
 	s := newScreen(t, busyBackend())
-	s.backend.Emit(core.Event{Type: core.EventActivity, Data: core.Activity{Message: "the engine\u202E stopped", ToastLevel: "warning"}})
+	s.backend.Emit(core.Event{Type: core.EventActivity, Data: core.Activity{Message: "the engine\u202E stopped", ToastLevel: "warning", Timestamp: time.Now()}})
 	s.until("the note is shown", func() bool { return s.toast.content.Visible() && s.toast.text.Text() == "the engine stopped" })
 	s.until("the note has gone", func() bool { return !s.toast.content.Visible() })
 }

@@ -138,16 +138,12 @@ func setting(label, explanation string, control fyne.CanvasObject) fyne.CanvasOb
 func (p *settingsPage) fetch(ctx context.Context) {
 	access, err := p.shell.cfg.Backend.Access(ctx)
 	settings, settingsErr := p.shell.cfg.Backend.Settings(ctx)
-	version, versionErr := p.shell.cfg.Backend.Version(ctx)
 	p.shell.cfg.Post(func() {
 		if err == nil {
 			p.setAccess(access)
 		}
 		if settingsErr == nil {
 			p.setValues(settings)
-		}
-		if versionErr == nil {
-			p.setVersion(version)
 		}
 	})
 }
@@ -170,8 +166,10 @@ func (p *settingsPage) setVersion(v core.Version) {
 	if v.Engine != "" {
 		words = append(words, v.Engine)
 	}
-	p.version.SetText(model.Line(strings.Join(words, "  ·  "), 80))
-	p.body.Refresh()
+	if text := model.Line(strings.Join(words, "  ·  "), 80); text != p.version.Text() {
+		p.version.SetText(text)
+		p.body.Refresh()
+	}
 }
 
 func (p *settingsPage) setValues(s ui.Settings) {

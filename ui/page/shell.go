@@ -97,11 +97,12 @@ func (s *Shell) Content() fyne.CanvasObject { return s.root }
 func (s *Shell) Run(ctx context.Context) {
 	defer s.work.Wait()
 	defer s.stop()
+	started := s.cfg.Now()
 	events := s.cfg.Backend.Subscribe(ctx)
 	ticker := time.NewTicker(refreshEvery)
 	defer ticker.Stop()
 	s.update(ctx)
-	s.settings.fetch(ctx)
+	s.background(s.settings.fetch)
 	for {
 		select {
 		case <-ctx.Done():
@@ -113,7 +114,9 @@ func (s *Shell) Run(ctx context.Context) {
 				events = nil
 				continue
 			}
-			s.onEvent(e)
+			if !s.onEvent(e, started) {
+				continue
+			}
 		}
 		s.update(ctx)
 	}
@@ -129,18 +132,24 @@ func (s *Shell) update(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	version, err := s.cfg.Backend.Version(ctx)
+	if err != nil {
+		return
+	}
 	s.cfg.Post(func() {
-		s.snap.Known, s.snap.Stats, s.snap.Models = true, stats, models
+		s.snap.Known, s.snap.Stats, s.snap.Models, s.snap.Version = true, stats, models, version
+		s.settings.setVersion(version)
 		s.redraw()
 	})
 }
 
-func (s *Shell) onEvent(e core.Event) {
+// onEvent shows warnings of the node, those from before the screen aside, and tells whether to ask the node anew.
+func (s *Shell) onEvent(e core.Event, started time.Time) (ask bool) {
 	a, ok := e.Data.(core.Activity)
-	if !ok || a.ToastLevel == "" || a.ToastLevel == "info" {
-		return
+	if ok && (a.ToastLevel == "warning" || a.ToastLevel == "error") && !a.Timestamp.Before(started) {
+		s.cfg.Post(func() { s.toast.show(model.Line(a.Message, 160), s.cfg.Post) })
 	}
-	s.cfg.Post(func() { s.toast.show(model.Line(a.Message, 160), s.cfg.Post) })
+	return e.Type == core.EventModelsChanged
 }
 
 // refreshSoon asks the node again without waiting for the next tick.
