@@ -57,6 +57,7 @@ var owners = []struct{ library, folders string }{
 	{"github.com/mattn/go-isatty", "app/shoald"},
 	{"github.com/mattn/go-sqlite3", "daemon/store"},
 	{"github.com/mitsuhiko/minijinja/minijinja-go/v2", "daemon/chat"},
+	{"github.com/openai/openai-go/v2", "daemon/api/goclient"},
 	{"github.com/pelletier/go-toml/v2", "daemon/config"},
 	{"github.com/pressly/goose/v3", "daemon/store"},
 	{"github.com/prometheus/client_golang", "daemon/api"},

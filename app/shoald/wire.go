@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/adrg/xdg"
+
+	"github.com/shoal-p2p/shoal/assets"
+	"github.com/shoal-p2p/shoal/daemon"
+	"github.com/shoal-p2p/shoal/daemon/api"
+	"github.com/shoal-p2p/shoal/daemon/client"
+	"github.com/shoal-p2p/shoal/daemon/config"
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/hardware"
+)
+
+// This is the only file where the node's concrete types are made: the commands see api.Node.
+
+// locations are where a node keeps its things.
+type locations struct{ data, config string }
+
+// paths are the flags', or the platform's usual places.
+func (c *cli) paths() locations {
+	p := locations{data: c.DataDir, config: c.Config}
+	if p.data == "" {
+		p.data = filepath.Join(xdg.DataHome, "shoal")
+	}
+	if absolute, err := filepath.Abs(p.data); err == nil {
+		p.data = absolute
+	}
+	if p.config == "" {
+		p.config = filepath.Join(p.data, "config.toml")
+	}
+	return p
+}
+
+// settingFlags are the flags that override a setting, by its key.
+func (c *cli) settingFlags() map[string]string {
+	flags := map[string]string{"listen": c.Listen, "p2p_listen": c.P2PListen, "runtime": c.Runtime}
+	for key, value := range flags {
+		if value == "" {
+			delete(flags, key)
+		}
+	}
+	return flags
+}
+
+func (c *cli) settings() (*config.Manager, error) {
+	return config.Load(config.Options{File: c.paths().config, Environ: os.Environ(), Flags: c.settingFlags()})
+}
+
+// nodeConfig is a node on the flags' data folder, without the demo model and without a log.
+func (c *cli) nodeConfig() daemon.Config {
+	p := c.paths()
+	return daemon.Config{
+		DataDir: p.data, ConfigFile: p.config, Environ: os.Environ(), Flags: c.settingFlags(),
+		Version: version, Commit: commit,
+	}
+}
+
+// serverConfig is the node that shoald serve runs.
+func (c *cli) serverConfig(log *slog.Logger, level *slog.LevelVar) daemon.Config {
+	cfg := c.nodeConfig()
+	cfg.Demo, cfg.DemoName, cfg.Log, cfg.SetLevel = assets.Demo, assets.DemoName, log, level.Set
+	return cfg
+}
+
+// running returns the node that runs on this PC: the one at --listen, or the one that has the data folder. It is nil
+// when there is none.
+func (s *session) running() (api.Node, error) {
+	access, err := daemon.AccessOf(s.ctx, s.cli.nodeConfig())
+	if err != nil {
+		return nil, err
+	}
+	for _, url := range []string{listenURL(s.cli.Listen), access.URL} {
+		if url == "" {
+			continue
+		}
+		n := client.New(client.Config{URL: url, Key: access.Key.Reveal(), OnError: func(err error) { s.lost = err }})
+		if n.Alive(s.ctx) == nil {
+			return n, nil
+		}
+		n.Close()
+	}
+	return nil, nil
+}
+
+func listenURL(listen string) string {
+	if listen == "" {
+		return ""
+	}
+	return "http://" + listen
+}
+
+// inProcess calls fn with a node of this process on the data folder, which nobody reaches from outside.
+func (s *session) inProcess(fn func(context.Context, api.Node) error) error {
+	cfg := s.cli.nodeConfig()
+	cfg.Demo, cfg.DemoName, cfg.NoAPI = assets.Demo, assets.DemoName, true
+	return runNode(s.ctx, cfg, func(ctx context.Context, n *daemon.Node) error { return fn(ctx, n) })
+}
+
+// runNode runs a node for as long as fn takes.
+func runNode(ctx context.Context, cfg daemon.Config, fn func(context.Context, *daemon.Node) error) error {
+	n, err := daemon.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(running) }()
+	err = fn(ctx, n)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+func (s *session) apiKey() (key, place string, err error) {
+	a, err := daemon.AccessOf(s.ctx, s.cli.nodeConfig())
+	return a.Key.Reveal(), a.Place, err
+}
+
+// freeDisk is the free space where the data folder is, in bytes.
+func (c *cli) freeDisk(ctx context.Context) (int64, error) {
+	m := hardware.New(hardware.Config{DataDir: c.paths().data, Region: func() string { return "" }})
+	return m.Snapshot(ctx).AvailableDiskMB << 20, nil
+}
+
+// inScratch calls fn with a node on a folder of its own, whatever the user's node does.
+func (c *cli) inScratch(ctx context.Context, fn func(context.Context, *daemon.Node) error) error {
+	dir, err := os.MkdirTemp("", "shoal-doctor-*")
+	if err != nil {
+		return core.Errorf(core.CodeInternal, "make a folder for the self-test: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	cfg := c.nodeConfig()
+	cfg.DataDir, cfg.NoAPI = dir, true
+	cfg.Demo, cfg.DemoName = assets.Demo, assets.DemoName
+	cfg.Getenv = func(string) string { return "" } // its key is worth nothing: keep it out of the keyring
+	return runNode(ctx, cfg, fn)
+}
+
+// runtimeInfo asks the engine which libraries and devices there are.
+func (c *cli) runtimeInfo(ctx context.Context) (info engine.RuntimeInfo, err error) {
+	err = c.inScratch(ctx, func(ctx context.Context, n *daemon.Node) error {
+		info, err = n.RuntimeInfo(ctx)
+		return err
+	})
+	return info, err
+}
+
+// demoQuestion is what the built-in model is asked, demoAnswer a part of the one right answer.
+const demoQuestion, demoAnswer = "What is Shoal?", "gaming PCs"
+
+// askDemo puts a question to the built-in model.
+func (c *cli) askDemo(ctx context.Context, question string) (answer string, err error) {
+	err = c.inScratch(ctx, func(ctx context.Context, n *daemon.Node) error {
+		reply, err := n.Generate(ctx, &core.GenerateRequest{
+			Model: "auto", Requester: "doctor", Messages: []core.Message{{Role: "user", Content: question}}, MaxTokens: 128,
+		}, func(core.Delta) error { return nil })
+		if err == nil {
+			answer = reply.Message.Content
+		}
+		return err
+	})
+	return answer, err
+}
