@@ -2,9 +2,6 @@ package schedule
 
 import "github.com/shoal-p2p/shoal/daemon/engine"
 
-// minCopy is the shortest common prefix worth a copy that leaves its source as it is, in tokens.
-const minCopy = 32
-
 // cache is the book of the windows' KV cache: which sequence holds which tokens for whom, and how much is left. It
 // only decides; its decisions become operations, which travel with the next batch.
 type cache struct {
@@ -36,10 +33,11 @@ func newCache(shape engine.Shape) *cache {
 }
 
 // admit gives a prompt a slot with room for it and for extra tokens more, and tells how many of its tokens are
-// cached there already. It returns nil when there is no slot, or no room until some job ends.
+// cached there already. It returns nil when there is no slot, or no room until some job ends. A cached sequence of
+// which the prompt would keep less than half is copied rather than cut, if there is room for both.
 func (c *cache) admit(requester string, prompt []int32, extra int) (*slot, int) {
 	source, n := c.longestPrefix(requester, prompt)
-	if source == nil || 2*n < len(source.tokens) && n < minCopy {
+	if source == nil {
 		return c.take(c.vacant(nil), nil, 0, len(prompt), extra), 0
 	}
 	if 2*n < len(source.tokens) {
