@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/app"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/lang"
+
+	"github.com/shoal-p2p/shoal/assets"
+	"github.com/shoal-p2p/shoal/ui"
+	"github.com/shoal-p2p/shoal/ui/page"
+	"github.com/shoal-p2p/shoal/ui/theme"
+)
+
+const (
+	appID = "io.github.shoal_p2p.Shoal"
+
+	// Keys of what is remembered from one start to the next.
+	prefLook     = "look"
+	prefTrayTold = "trayTold"
+)
+
+// screen is what the desktop shows of Shoal: the window and the tray.
+type screen struct {
+	app     fyne.App
+	window  fyne.Window
+	shell   *page.Shell
+	backend ui.Backend
+	tray    *tray // nil where the desktop has none
+}
+
+// newDesktop makes the window; nothing is shown before run.
+func newDesktop(b ui.Backend) *screen {
+	if !sessionBus() {
+		// Without this, asking for the desktop's colours would start a message bus that outlives us.
+		_ = os.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+	}
+	icon := fyne.NewStaticResource("shoal.png", assets.Icon)
+	app.SetMetadata(fyne.AppMetadata{ID: appID, Name: "Shoal", Version: version, Icon: icon, Migrations: map[string]bool{"fyneDo": true}})
+	d := &screen{app: app.NewWithID(appID), backend: b}
+	d.app.SetIcon(icon)
+	_ = lang.AddTranslationsFS(assets.Translations, "translations") // without them the words are English
+	look := theme.Mode(d.app.Preferences().StringWithFallback(prefLook, string(theme.ModeDark)))
+	d.app.Settings().SetTheme(theme.New(look))
+	d.window = d.app.NewWindow("Shoal")
+	d.window.SetIcon(icon)
+	d.window.SetMaster()
+	d.window.SetPadded(false)
+	d.window.Resize(fyne.NewSize(1280, 800))
+	d.tray = newTray(d)
+	config := page.Config{
+		Backend: b, Window: d.window, Post: d.post, Copy: d.app.Clipboard().SetContent,
+		Mode: look, SetMode: d.setLook, Now: time.Now,
+	}
+	if d.tray != nil {
+		config.OnState = d.tray.show
+	}
+	d.shell = page.New(config)
+	d.window.SetContent(d.shell.Content())
+	d.window.SetOnDropped(func(_ fyne.Position, uris []fyne.URI) { d.shell.Drop(uris) })
+	d.window.SetCloseIntercept(d.close)
+	d.bindKeys()
+	return d
+}
+
+// post runs fn on the goroutine that draws. It is the only way from anywhere else to the screen.
+func (d *screen) post(fn func()) { fyne.Do(fn) }
+
+// bindKeys makes the shortcuts of the program work; those of the pages are the shell's.
+func (d *screen) bindKeys() {
+	bind := func(key fyne.KeyName, fn func()) {
+		d.window.Canvas().AddShortcut(&desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) { fn() })
+	}
+	bind(fyne.KeyQ, d.app.Quit)
+	bind(fyne.KeyW, d.close)
+}
+
+func (d *screen) setLook(m theme.Mode) {
+	d.app.Preferences().SetString(prefLook, string(m))
+	d.app.Settings().SetTheme(theme.New(m))
+}
+
+// run shows the window and returns when the user quits, or ctx ends; then the shell's work has ended too.
+func (d *screen) run(ctx context.Context, o options) {
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	d.app.Lifecycle().SetOnStarted(func() {
+		work.Go(func() { d.shell.Run(ctx) })
+		d.receive(message{Files: absolute(o.files), Hidden: o.hidden && d.tray != nil && trayShown()})
+	})
+	d.app.Run()
+	cancel()
+	work.Wait()
+}
+
+// receive does what a start of the program asks for, this one or a further one.
+func (d *screen) receive(m message) {
+	for _, f := range m.Files {
+		d.shell.Import(f)
+	}
+	if !m.Hidden {
+		d.open()
+	}
+}
+
+// open shows the window in front of the others.
+func (d *screen) open() {
+	d.window.Show()
+	d.window.RequestFocus()
+}
+
+// close puts the window into the tray, or quits where there is none to put it in.
+func (d *screen) close() {
+	if d.tray == nil || !trayShown() {
+		d.app.Quit()
+		return
+	}
+	d.window.Hide()
+	if !d.app.Preferences().Bool(prefTrayTold) {
+		d.app.Preferences().SetBool(prefTrayTold, true)
+		d.notify(lang.L("Shoal keeps running"), lang.L("You find it in the tray. Quit it there."))
+	}
+}
+
+// notify shows a note of the desktop. Both texts must be our own words: on Windows Fyne hands them to a shell.
+func (d *screen) notify(title, text string) {
+	d.app.SendNotification(fyne.NewNotification(title, text))
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/adrg/xdg"
+
+	"github.com/shoal-p2p/shoal/assets"
+	"github.com/shoal-p2p/shoal/daemon"
+	"github.com/shoal-p2p/shoal/daemon/client"
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// node is the node that the screen shows: the one of this program or, where `shoald serve` runs on the same data
+// folder, that one.
+type node struct {
+	backend
+	run func(context.Context) error
+}
+
+// Run runs the node until ctx ends or the node is shut down.
+func (n *node) Run(ctx context.Context) error { return n.run(ctx) }
+
+// openNode opens the node of the data folder dir.
+func openNode(ctx context.Context, o options, dir string, log *slog.Logger, level *slog.LevelVar) (*node, error) {
+	cfg := daemon.Config{
+		DataDir: dir, ConfigFile: o.config, Environ: os.Environ(), Flags: o.flags, Version: version, Commit: commit,
+		Demo: assets.Demo, DemoName: assets.DemoName, Log: log, SetLevel: level.Set,
+	}
+	own, err := daemon.New(ctx, cfg)
+	if err == nil {
+		return &node{backend: backend{node: own, url: ownURL(own)}, run: own.Run}, nil
+	}
+	if core.CodeOf(err) != core.CodeConflict {
+		return nil, err
+	}
+	running, attachErr := attach(ctx, cfg)
+	if attachErr != nil {
+		return nil, err // the conflict says more than that nobody answered
+	}
+	log.Info("showing the node of another process")
+	return running, nil
+}
+
+// ownURL tells where the node's API is, once it listens.
+func ownURL(n *daemon.Node) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		select {
+		case <-n.Started():
+			return n.URL(), nil
+		case <-ctx.Done():
+			return "", core.Errorf(core.CodeNotReady, "the API does not listen yet: %w", ctx.Err())
+		}
+	}
+}
+
+// attach reaches the node that has the data folder open in another process.
+func attach(ctx context.Context, cfg daemon.Config) (*node, error) {
+	access, err := daemon.AccessOf(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := client.New(client.Config{URL: access.URL, Key: access.Key.Reveal()})
+	if err := c.Alive(ctx); err != nil {
+		return nil, err
+	}
+	return &node{
+		backend: backend{node: c, url: func(context.Context) (string, error) { return access.URL, nil }},
+		run: func(ctx context.Context) error {
+			defer c.Close()
+			<-ctx.Done()
+			return nil
+		},
+	}, nil
+}
+
+// dataDir is where the models and settings are: the flag, SHOAL_DATA_DIR, or the platform's usual place.
+func dataDir(o options) (string, error) {
+	dir := o.dataDir
+	if dir == "" {
+		dir = os.Getenv("SHOAL_DATA_DIR")
+	}
+	if dir == "" {
+		dir = filepath.Join(xdg.DataHome, "shoal")
+	}
+	return filepath.Abs(dir)
+}
