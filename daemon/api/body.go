@@ -17,58 +17,79 @@ import (
 // just before each stall timeout would otherwise stay for years.
 const minBodyRate = 1 << 10
 
-// readBody reads a JSON body within the limits of size, depth and time.
-func (g *guard) readBody(c *gin.Context) ([]byte, error) {
+// readBody reads a JSON body within the limits of size, depth and time. What it takes is given back by release.
+func (g *guard) readBody(c *call) error {
 	req := c.Request
 	if req.ContentLength == 0 || req.Body == nil || req.Body == http.NoBody {
-		return nil, nil
+		return nil
 	}
 	kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
-		return nil, core.Errorf(core.CodeInvalidRequest, "the body must have Content-Type: application/json")
+		return core.Errorf(core.CodeInvalidRequest, "the body must have Content-Type: application/json")
 	}
 	if req.ContentLength > g.limits.BodyBytes {
-		return nil, g.tooLarge()
+		return g.tooLarge()
 	}
-	body, err := g.readAll(c)
-	if err != nil {
-		return nil, err
+	if err := g.readAll(c); err != nil {
+		return err
 	}
-	if depth(body) > g.limits.JSONDepth {
-		return nil, core.Errorf(core.CodeInvalidRequest, "the JSON is nested more than %d deep", g.limits.JSONDepth)
+	if depth(c.body) > g.limits.JSONDepth {
+		return core.Errorf(core.CodeInvalidRequest, "the JSON is nested more than %d deep", g.limits.JSONDepth)
 	}
-	return body, nil
+	return nil
 }
 
 // readAll reads the body, giving up on a client that stalls or crawls.
-func (g *guard) readAll(c *gin.Context) ([]byte, error) {
+func (g *guard) readAll(c *call) error {
 	source := http.MaxBytesReader(c.Writer, c.Request.Body, g.limits.BodyBytes)
-	body := make([]byte, 0, min(max(c.Request.ContentLength, 512)+1, 64<<10))
 	began := time.Now()
 	for {
-		crawl := g.limits.StallTimeout + time.Duration(len(body)/minBodyRate)*time.Second - time.Since(began)
-		g.extendRead(c, min(g.limits.StallTimeout, crawl))
-		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
+		if err := g.grow(c); err != nil {
+			return err
 		}
-		n, err := source.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
+		crawl := g.limits.StallTimeout + time.Duration(len(c.body)/minBodyRate)*time.Second - time.Since(began)
+		g.extendRead(c.Context, min(g.limits.StallTimeout, crawl))
+		n, err := source.Read(c.body[len(c.body):cap(c.body)])
+		c.body = c.body[:len(c.body)+n]
 		switch {
 		case errors.Is(err, io.EOF):
-			g.extendRead(c, 0)
-			return body, nil
-		case err == nil:
-			continue
+			g.extendRead(c.Context, 0)
+			return nil
+		case err != nil:
+			return g.readError(c, err)
 		}
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return nil, g.tooLarge()
-		}
-		c.Header("Connection", "close")
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, core.Errorf(core.CodeTimeout, "the body came too slowly")
-		}
-		return nil, core.Errorf(core.CodeInvalidRequest, "the body ended early: %w", err)
 	}
+}
+
+// grow makes room for more of the body, within what all bodies may take together.
+func (g *guard) grow(c *call) error {
+	if len(c.body) < cap(c.body) {
+		return nil
+	}
+	more := int64(max(len(c.body), 4<<10))
+	if g.bodies.Add(more) > g.limits.BodiesBytes {
+		g.bodies.Add(-more)
+		return core.Errorf(core.CodeOverloaded, "too many large requests are being read")
+	}
+	c.reserved += more
+	larger := make([]byte, len(c.body), int64(len(c.body))+more)
+	copy(larger, c.body)
+	c.body = larger
+	return nil
+}
+
+// release gives back the memory of a body.
+func (g *guard) release(c *call) { g.bodies.Add(-c.reserved) }
+
+func (g *guard) readError(c *call, err error) error {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return g.tooLarge()
+	}
+	c.Header("Connection", "close")
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return core.Errorf(core.CodeTimeout, "the body came too slowly")
+	}
+	return core.Errorf(core.CodeInvalidRequest, "the body ended early: %w", err)
 }
 
 func (g *guard) tooLarge() error {

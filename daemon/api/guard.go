@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -30,6 +31,7 @@ type guard struct {
 	admin    *rates
 	penalty  chan struct{} // one per wrong key being delayed
 	failures *slog.Logger
+	bodies   atomic.Int64 // bytes of all bodies in memory
 }
 
 // maxPenalties is how many wrong keys are delayed at once; more are refused as too many requests.
@@ -68,7 +70,7 @@ func (g *guard) addHost(name string) {
 	}
 }
 
-// admit checks a request for r and returns it with its body read. It also sets the reply's security headers.
+// admit checks a request for r before its body is read. It also sets the reply's security headers.
 func (g *guard) admit(c *gin.Context, r route) (*call, error) {
 	req := c.Request
 	setSecurityHeaders(c.Writer.Header())
@@ -89,11 +91,7 @@ func (g *guard) admit(c *gin.Context, r route) (*call, error) {
 	if err := g.checkKey(c, r.access, local); err != nil {
 		return nil, err
 	}
-	body, err := g.readBody(c)
-	if err != nil {
-		return nil, err
-	}
-	return &call{Context: c, body: body, requester: from.String()}, nil
+	return &call{Context: c, requester: from.String()}, nil
 }
 
 func setSecurityHeaders(h http.Header) {

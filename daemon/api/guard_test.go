@@ -273,6 +273,34 @@ func TestBodiesThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestLargeBodyGetsItsAnswer(t *testing.T) {
+	f := start(t, &apitest.Node{}, api.Config{})
+	response, data := f.do(t, "POST", "/v1/chat/completions", make([]byte, 33<<20))
+	wantError(t, response, data, http.StatusRequestEntityTooLarge)
+}
+
+func TestBodiesShareABudget(t *testing.T) {
+	f := start(t, &apitest.Node{}, api.Config{Limits: api.Limits{BodiesBytes: 3 << 20}})
+	large := with(chat(apitest.Loaded, "hi"), "user", strings.Repeat("x", 5<<20))
+	response, data := f.do(t, "POST", "/v1/chat/completions", large)
+	wantError(t, response, data, http.StatusTooManyRequests)
+	for range 5 { // what a request took is given back
+		fits := with(chat(apitest.Loaded, "hi"), "user", strings.Repeat("x", 1<<20))
+		if response, data := f.do(t, "POST", "/v1/chat/completions", fits); response.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s", response.StatusCode, data)
+		}
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	f := start(t, &apitest.Node{}, api.Config{Limits: api.Limits{Connections: 2}})
+	for range 20 { // each gets the slot of one that was closed
+		if got := f.raw(t, "GET /health HTTP/1.1\r\nHost: "+f.addr+"\r\nConnection: close\r\n\r\n"); got != http.StatusOK {
+			t.Fatalf("status %d", got)
+		}
+	}
+}
+
 func TestManyHeaders(t *testing.T) {
 	f := start(t, &apitest.Node{}, api.Config{})
 	var request strings.Builder

@@ -81,7 +81,8 @@ func noRoute(c *call) error {
 type call struct {
 	*gin.Context
 	body      []byte // the whole body: bounded, JSON by its type, not too deep
-	requester string // who asks, for the prefix cache; no one else gets the same value
+	reserved  int64  // bytes counted for the body
+	requester string // address of who asks
 }
 
 // ctx ends when the client is gone or the server stops. It outlives the gin context, which is used again.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"golang.org/x/net/netutil"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -39,6 +38,7 @@ type Limits struct {
 	BodyBytes      int64         // of a request; 32 MiB
 	JSONDepth      int           // nested objects and lists in a body; 64
 	Connections    int           // open at once; 4096
+	BodiesBytes    int64         // of all requests at once; 256 MiB
 	InFlight       int           // requests to models at once, waiting ones included; 512
 	OpenAIPerMin   int           // requests to /v1 per minute and address that is not loopback; 60
 	AdminPerMinute int           // requests to /api/admin per minute and address that is not loopback; 200
@@ -53,6 +53,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.WrongKeyDelay, 500*time.Millisecond)
 	orDefault(&l.HeaderBytes, 64<<10)
 	orDefault(&l.BodyBytes, 32<<20)
+	orDefault(&l.BodiesBytes, 8*l.BodyBytes)
 	orDefault(&l.JSONDepth, 64)
 	orDefault(&l.Connections, 4096)
 	orDefault(&l.InFlight, 512)
@@ -138,7 +139,6 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	}
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
-	limited := netutil.LimitListener(stallListener{ln, s.limits.StallTimeout}, s.limits.Connections)
 
 	var drained sync.WaitGroup
 	drained.Go(func() {
@@ -148,7 +148,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	stopOnCtx := context.AfterFunc(ctx, stop)
 	defer stopOnCtx()
 	close(s.ready)
-	err := server.Serve(limited)
+	err := server.Serve(bound(ln, s.limits.Connections, s.limits.StallTimeout))
 	stop()
 	drained.Wait()
 	s.open.Wait()
