@@ -84,7 +84,8 @@ func (m *model) lease() (*Lease, *waiting, error) {
 	case in == nil:
 		return nil, nil, nil
 	case in.span != m.whole():
-		return nil, nil, errMissing(m.id, m.outside(in.span)).WithHint("Load the other shards too, or the whole model.")
+		return nil, nil, core.Errorf(core.CodeNotReady, "model %s is loaded without %s", m.id, describeLayers(m.outside(in.span))).
+			WithHint("Load the other shards too, or the whole model.")
 	case in.crew == nil:
 		return nil, &waiting{in.up, in.gone}, nil
 	}

@@ -312,8 +312,8 @@ func (l *Library) findShard(id core.ModelID, index int) (*model, error) {
 }
 
 // errMissing says which layers cannot be had.
-func errMissing(id core.ModelID, layers []core.LayerRange) *core.Error {
-	return core.Errorf(core.CodeNotReady, "model %s lacks %s", id, describeLayers(layers))
+func errMissing(id core.ModelID, layers []core.LayerRange) error {
+	return core.Errorf(core.CodeNotReady, "%s of model %s are not on this disk", describeLayers(layers), id)
 }
 
 // describeLayers writes runs of layers as "layers 0-3, 8-11", both ends included.

@@ -1,0 +1,189 @@
+// Package daemon is the node: it wires settings, store, secrets, hardware, models, chat and API together and runs
+// them. It knows no screen and no command line; app builds two programs on it.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/shoal-p2p/shoal/daemon/api"
+	"github.com/shoal-p2p/shoal/daemon/config"
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/event"
+	"github.com/shoal-p2p/shoal/daemon/hardware"
+	"github.com/shoal-p2p/shoal/daemon/identity"
+	"github.com/shoal-p2p/shoal/daemon/library"
+	"github.com/shoal-p2p/shoal/daemon/secret"
+	"github.com/shoal-p2p/shoal/daemon/store"
+)
+
+// Config is what a node is made from. Only DataDir is required.
+type Config struct {
+	DataDir    string
+	ConfigFile string              // "" is config.toml in DataDir
+	Environ    []string            // as os.Environ; SHOAL_* variables override the file
+	Flags      map[string]string   // settings given on the command line, by key; they override the variables
+	Getenv     func(string) string // tells whether there is a keyring; nil is os.Getenv
+	Version    string              // of the program, for example "0.1.0"
+	Commit     string              // of the source it was built from
+	Demo       []byte              // GGUF that is imported at the first start when there is no model
+	DemoName   string              // its file name, which makes the model's id
+	Engine     engine.Engine       // nil starts worker processes on the llama.cpp libraries
+	NoAPI      bool                // do not listen; for commands that use a node of their own
+	Log        *slog.Logger        // nil discards
+	SetLevel   func(slog.Level)    // called when the log level is set; may be nil
+}
+
+// Node is a running Shoal. Its methods are safe for concurrent use once New has returned. It implements api.Node.
+type Node struct {
+	*library.Library
+	cfg      Config
+	log      *slog.Logger
+	lock     *flock.Flock
+	settings *config.Manager
+	store    *store.Store
+	identity *identity.Identity
+	key      secret.Text
+	events   *event.Bus
+	hardware *hardware.Monitor
+	engine   engine.Engine
+	server   *api.Server // nil with NoAPI
+	gate     *gate
+	counters *counters
+
+	started  time.Time
+	runtime  atomic.Pointer[runtimeState]
+	quit     chan struct{} // closed by Shutdown
+	quitOnce sync.Once
+	end      sync.Once
+}
+
+// New opens the data folder and makes a Node; Run starts it. A folder that another node has open is an error of code
+// CodeConflict. Call Close if Run is not called.
+func New(ctx context.Context, cfg Config) (_ *Node, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.ConfigFile == "" {
+		cfg.ConfigFile = filepath.Join(cfg.DataDir, "config.toml")
+	}
+	n := &Node{cfg: cfg, log: cfg.Log, events: &event.Bus{}, counters: newCounters(), started: time.Now(), quit: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	for _, step := range []func(context.Context) error{n.openFolder, n.openSettings, n.openState, n.openSecrets, n.assemble} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// openFolder makes the data folder and takes its lock, which the system frees when the process dies.
+func (n *Node) openFolder(context.Context) error {
+	if err := os.MkdirAll(n.path("models"), 0o700); err != nil {
+		return core.Errorf(core.CodeForbidden, "make the data folder: %w", err).WithHint("Choose another with --data-dir.")
+	}
+	lock := flock.New(n.path("node.lock"))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return core.Errorf(core.CodeForbidden, "lock the data folder: %w", err).WithHint("Choose another with --data-dir.")
+	}
+	if !locked {
+		return core.Errorf(core.CodeConflict, "another Shoal is running with the data folder %s", n.cfg.DataDir).
+			WithHint("Stop it first, or choose another folder with --data-dir.")
+	}
+	n.lock = lock
+	return nil
+}
+
+func (n *Node) openSettings(context.Context) error {
+	m, err := config.Load(config.Options{File: n.cfg.ConfigFile, Environ: n.cfg.Environ, Flags: n.cfg.Flags})
+	if err != nil {
+		return err
+	}
+	n.settings = m
+	for _, key := range m.UnknownKeys() {
+		n.log.Warn("setting means nothing", "key", key, "file", m.Path())
+	}
+	if _, err := os.Stat(m.Path()); errors.Is(err, os.ErrNotExist) {
+		if err := m.Save(); err != nil {
+			n.log.Warn("write settings", "err", err) // a folder that only others may write is fine
+		}
+	}
+	set := m.Get()
+	n.gate = newGate(set.MaxConcurrentRequests, set.RequestQueue)
+	n.setLevel(set.LogLevel)
+	m.Subscribe(n)
+	return nil
+}
+
+func (n *Node) openState(ctx context.Context) (err error) {
+	if n.identity, err = identity.Open(n.path("identity.key")); err != nil {
+		return err
+	}
+	n.store, err = store.Open(ctx, n.path("shoal.db"))
+	return err
+}
+
+func (n *Node) openSecrets(ctx context.Context) error {
+	key, place, err := apiKey(ctx, n.cfg, n.identity)
+	if err != nil {
+		return err
+	}
+	n.key = key
+	n.log.Info("api key is kept", "place", place)
+	return nil
+}
+
+// assemble makes the parts that need the others.
+func (n *Node) assemble(ctx context.Context) error {
+	n.hardware = hardware.New(hardware.Config{DataDir: n.cfg.DataDir, Region: func() string { return n.settings.Get().Region }})
+	if n.engine = n.cfg.Engine; n.engine == nil {
+		n.engine = &workers{dataDir: n.cfg.DataDir, settings: n.settings.Get, log: n.log}
+	}
+	n.Library = library.New(library.Config{
+		Dir: n.path("models"), Engine: n.engine, Store: n.store, Hardware: n.hardware, Settings: n.settings.Get,
+		Key: n.identity, Events: n.events, Log: n.log,
+	})
+	if _, err := n.Rescan(ctx); err != nil {
+		return err
+	}
+	if err := n.importDemo(ctx); err != nil {
+		n.log.Warn("import the demo model", "err", err)
+	}
+	if !n.cfg.NoAPI {
+		n.server = n.newServer()
+	}
+	return nil
+}
+
+// path names a file of the data folder.
+func (n *Node) path(name string) string { return filepath.Join(n.cfg.DataDir, name) }
+
+// Close frees what New opened. Run does it too; calling it twice is fine.
+func (n *Node) Close() {
+	n.end.Do(func() {
+		if n.store != nil {
+			if err := n.store.Close(); err != nil {
+				n.log.Warn("close the store", "err", err)
+			}
+		}
+		if n.lock != nil {
+			if err := n.lock.Unlock(); err != nil {
+				n.log.Warn("unlock the data folder", "err", err)
+			}
+		}
+	})
+}

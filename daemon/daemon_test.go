@@ -1,0 +1,286 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/fake"
+	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+const layers = 4
+
+func demo(t *testing.T) []byte {
+	t.Helper()
+	m, err := gguftest.New(gguftest.Config{Name: "Demo", Layers: layers, ChatTemplate: gguftest.ChatML})
+	must(t, err)
+	var b bytes.Buffer
+	_, err = m.WriteTo(&b)
+	must(t, err)
+	return b.Bytes()
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func setup(t *testing.T, dir string) Config {
+	return Config{
+		DataDir: dir, Flags: map[string]string{"listen": "127.0.0.1:0"}, Getenv: func(string) string { return "" },
+		Version: "1.2.3", Demo: demo(t), DemoName: "demo.gguf", Engine: fake.New(fake.Config{Layers: layers}),
+	}
+}
+
+// house is a node that serves, as a program on the same PC sees it.
+type house struct {
+	*Node
+	t    *testing.T
+	base string
+	stop func() error
+}
+
+func run(t *testing.T, cfg Config) *house {
+	t.Helper()
+	n, err := New(t.Context(), cfg)
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	h := &house{Node: n, t: t}
+	stopped := false
+	h.stop = func() error {
+		cancel()
+		if stopped {
+			return nil
+		}
+		stopped = true
+		return <-ended
+	}
+	t.Cleanup(func() { must(t, h.stop()) })
+	select {
+	case <-n.Started():
+	case err := <-ended:
+		t.Fatalf("the node ended: %v", err)
+	}
+	h.base = "http://" + n.Addr().String()
+	return h
+}
+
+// call sends a request with the key and decodes the answer.
+func (h *house) call(method, path, body string) (status int, answer map[string]any) {
+	h.t.Helper()
+	req, err := http.NewRequestWithContext(h.t.Context(), method, h.base+path, strings.NewReader(body))
+	must(h.t, err)
+	req.Header.Set("Authorization", "Bearer "+h.APIKey())
+	req.Header.Set("Content-Type", "application/json")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	must(h.t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	must(h.t, err)
+	if len(text) > 0 && text[0] == '{' {
+		must(h.t, json.Unmarshal(text, &answer))
+	}
+	return res.StatusCode, answer
+}
+
+func TestFirstStart(t *testing.T) {
+	dir := t.TempDir()
+	h := run(t, setup(t, dir))
+	for _, name := range []string{"config.toml", "shoal.db", "identity.key", "api_key"} {
+		fi, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || fi.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v; want 0600", name, fi, err)
+		}
+	}
+	models := h.Models(t.Context())
+	if len(models) != 1 || models[0].ID != "demo" || models[0].Status != core.StatusReady {
+		t.Fatalf("models %+v, want the demo", models)
+	}
+	status, answer := h.call("GET", "/api/admin/stats", "")
+	if status != 200 || answer["node_id"] != h.identity.NodeID() || answer["version"] != "1.2.3" || answer["state"] != "idle" {
+		t.Errorf("stats: %d, %v", status, answer)
+	}
+	id, _ := core.ParseModelID("demo")
+	must(t, h.DeleteModel(t.Context(), id))
+	must(t, h.stop())
+
+	again := run(t, setup(t, dir))
+	if models := again.Models(t.Context()); len(models) != 0 {
+		t.Errorf("the deleted demo is back: %v", models)
+	}
+	if again.APIKey() != h.APIKey() || again.identity.NodeID() != h.identity.NodeID() {
+		t.Error("key or identity changed")
+	}
+}
+
+func TestOneNodePerFolder(t *testing.T) {
+	dir := t.TempDir()
+	h := run(t, setup(t, dir))
+	if _, err := New(t.Context(), setup(t, dir)); core.CodeOf(err) != core.CodeConflict {
+		t.Errorf("a second node: %v, want conflict", err)
+	}
+	must(t, h.stop())
+	n, err := New(t.Context(), setup(t, dir))
+	must(t, err)
+	n.Close()
+}
+
+func TestShutdownOverHTTP(t *testing.T) {
+	h := run(t, setup(t, t.TempDir()))
+	id, _ := core.ParseModelID("demo")
+	_, err := h.Load(t.Context(), id)
+	must(t, err)
+	status, answer := h.call("POST", "/api/admin/shutdown", "")
+	if status != 200 || answer["status"] != "shutting_down" {
+		t.Errorf("got %d, %v", status, answer)
+	}
+	start := time.Now()
+	must(t, h.stop())
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	for _, w := range h.engine.(*fake.Engine).Windows() {
+		select {
+		case <-w.Done():
+		default:
+			t.Error("a worker outlives the node")
+		}
+	}
+}
+
+func TestSettingsOverHTTP(t *testing.T) {
+	cfg := setup(t, t.TempDir())
+	var level slog.LevelVar
+	cfg.SetLevel = level.Set
+	h := run(t, cfg)
+	status, answer := h.call("PUT", "/api/admin/config", `{"max_concurrent_requests": 3, "log_level": "debug"}`)
+	if status != 200 || answer["status"] != "ok" {
+		t.Fatalf("got %d, %v", status, answer)
+	}
+	if level.Level() != slog.LevelDebug || h.gate.limit != 3 {
+		t.Errorf("level %v, limit %d", level.Level(), h.gate.limit)
+	}
+	if _, answer = h.call("GET", "/api/admin/config", ""); answer["max_concurrent_requests"] != 3.0 {
+		t.Errorf("read back: %v", answer)
+	}
+	if status, _ = h.call("PUT", "/api/admin/config", `{"shard_size_mb": 1}`); status != 400 {
+		t.Errorf("a bad value: %d", status)
+	}
+}
+
+func TestPauseRefusesRequests(t *testing.T) {
+	h := run(t, setup(t, t.TempDir()))
+	must(t, h.Pause(t.Context()))
+	if s := h.Stats(t.Context()); s.State != "paused" {
+		t.Errorf("state %s", s.State)
+	}
+	if ready, parts := h.Ready(t.Context()); ready {
+		t.Errorf("a paused node is ready: %v", parts)
+	}
+	_, err := h.Generate(t.Context(), &core.GenerateRequest{Model: "demo", Prompt: "x"}, func(core.Delta) error { return nil })
+	if core.CodeOf(err) != core.CodeNotReady {
+		t.Errorf("got %v, want not ready", err)
+	}
+	must(t, h.Resume(t.Context()))
+}
+
+func TestWithoutRuntimeTheRestWorks(t *testing.T) {
+	cfg := setup(t, t.TempDir())
+	cfg.Engine = nil
+	cfg.Flags["runtime"] = t.TempDir() // empty
+	cfg.Flags["worker"] = filepath.Join(t.TempDir(), "none")
+	h := run(t, cfg)
+	if len(h.Models(t.Context())) != 1 {
+		t.Error("models are not listed")
+	}
+	status, answer := h.call("POST", "/v1/chat/completions", `{"model":"demo","messages":[{"role":"user","content":"hi"}]}`)
+	failure, _ := answer["error"].(map[string]any)
+	if status != 503 || failure["code"] != "no_runtime" || failure["hint"] == "" {
+		t.Errorf("got %d, %v", status, answer)
+	}
+	if ready, parts := h.Ready(t.Context()); ready || parts["runtime"] == "ok" {
+		t.Errorf("ready without a runtime: %v", parts)
+	}
+}
+
+func TestStatsAreSentWhileSomebodyWatches(t *testing.T) {
+	h := run(t, setup(t, t.TempDir()))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	seen := 0
+	for e := range h.Subscribe(ctx, 0) {
+		if e.Type == core.EventStats {
+			if _, ok := e.Data.(core.Stats); !ok {
+				t.Fatalf("stats are a %T", e.Data)
+			}
+			if seen++; seen == 2 {
+				return
+			}
+		}
+	}
+	t.Errorf("%d updates came, want 2", seen)
+}
+
+func TestEmbedIsNormalised(t *testing.T) {
+	if got := normalise(mean([][]float32{{3, 0}, {3, 8}})); !slices.Equal(got, []float32{0.6, 0.8}) {
+		t.Errorf("got %v, want 0.6 and 0.8", got)
+	}
+	if got := normalise([]float64{0, 0}); !slices.Equal(got, []float32{0, 0}) {
+		t.Errorf("zeros: %v", got)
+	}
+}
+
+func TestFindRuntime(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", "")
+	data := t.TempDir()
+	if _, err := findRuntime("", data); core.CodeOf(err) != core.CodeNoRuntime || !strings.Contains(err.Error(), data) {
+		t.Errorf("without any: %v", err)
+	}
+	cache, err := os.UserCacheDir()
+	must(t, err)
+	put := func(dir string) {
+		must(t, os.MkdirAll(dir, 0o700))
+		for _, name := range []string{"libllama.so", "llama.dll"} {
+			must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		}
+	}
+	for _, better := range []string{
+		filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-cpu"),
+		filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-vulkan"),
+		filepath.Join(data, "runtime"),
+	} {
+		put(better)
+		if got, err := findRuntime("", data); got != better || err != nil {
+			t.Errorf("got %s, %v; want %s", got, err, better)
+		}
+	}
+	if got, err := findRuntime("/mine", data); got != "/mine" || err != nil {
+		t.Errorf("the one that is set: %s, %v", got, err)
+	}
+}
+
+var _ engine.Engine = (*workers)(nil)

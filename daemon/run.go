@@ -1,0 +1,190 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/api"
+	"github.com/shoal-p2p/shoal/daemon/config"
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// Time that shutting down may take, for all services together and for requests that are running.
+const (
+	stopIn  = 10 * time.Second
+	drainIn = 4 * time.Second
+)
+
+// statsEvery is how often the state is sent to those who watch.
+const statsEvery = 2 * time.Second
+
+// service is a part of the node that runs until its context ends.
+type service struct {
+	name string
+	run  func(context.Context) error
+}
+
+// services are the parts in the order in which they start. They stop in the reverse order, each after the one that
+// needs it.
+func (n *Node) services() []service {
+	list := []service{
+		{"runtime", n.watchRuntime},
+		{"library", n.Library.Run},
+		{"stats", n.sendStats},
+	}
+	if n.server != nil {
+		list = append(list, service{"api", n.server.Run}, service{"address", n.announce})
+	}
+	return list
+}
+
+// Run runs the node until ctx ends, Shutdown is called or a service fails, whose error it returns. It closes the
+// node. It may be called once.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.Close()
+	failed := make(chan error, 1)
+	var running []*running
+	for _, s := range n.services() {
+		running = append(running, start(ctx, s, failed))
+	}
+	n.log.Info("node is running", "dataDir", n.cfg.DataDir, "nodeID", n.identity.NodeID(), "version", n.cfg.Version)
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-n.quit:
+	case err = <-failed:
+	}
+	n.log.Info("node is stopping")
+	deadline := time.After(stopIn)
+	for i := len(running) - 1; i >= 0; i-- {
+		if !running[i].stop(deadline) {
+			n.log.Error("service did not stop in time", "service", running[i].name)
+		}
+	}
+	return err
+}
+
+// running is a started service. Its context is not the caller's, so that it ends in its turn.
+type running struct {
+	name   string
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// start runs a service. One that ends before it is told to, with an error or not, ends the node.
+func start(ctx context.Context, s service, failed chan<- error) *running {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := &running{name: s.name, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		err := s.run(own)
+		if own.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = core.Errorf(core.CodeInternal, "service %s ended by itself", s.name)
+		}
+		select {
+		case failed <- err:
+		default: // another service failed first
+		}
+	}()
+	return r
+}
+
+// stop ends the service; it is false when that took too long.
+func (r *running) stop(deadline <-chan time.Time) bool {
+	r.cancel()
+	select {
+	case <-r.done:
+		return true
+	case <-deadline:
+		return false
+	}
+}
+
+// newServer makes the API server from the settings.
+func (n *Node) newServer() *api.Server {
+	set := n.settings.Get()
+	return api.New(api.Config{
+		Node: n, Addr: set.Listen, Hosts: hosts(set.Listen), Origins: set.CORSAllow, Log: n.log,
+		Limits: api.Limits{
+			DrainTimeout: drainIn, OpenAIPerMin: set.RateLimitRPM, AdminPerMinute: set.RateLimitAdminRPM,
+			InFlight: set.MaxConcurrentRequests + set.RequestQueue,
+		},
+	})
+}
+
+// hosts are the names under which a server at listen may be called from other machines: its own address if that is
+// one, or every address of this PC. Loopback names are always allowed.
+func hosts(listen string) []string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "0" {
+		return nil
+	}
+	ip := net.ParseIP(host)
+	if host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return []string{listen}
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, a := range addresses {
+		if network, ok := a.(*net.IPNet); ok && !network.IP.IsLoopback() {
+			list = append(list, net.JoinHostPort(network.IP.String(), port))
+		}
+	}
+	return list
+}
+
+// Started is closed when the API listens. Without an API it is nil, which never closes.
+func (n *Node) Started() <-chan struct{} {
+	if n.server == nil {
+		return nil
+	}
+	return n.server.Ready()
+}
+
+// Addr is where the API listens. It may be called after Started is closed.
+func (n *Node) Addr() net.Addr { return n.server.Addr() }
+
+// sendStats publishes the state while somebody watches.
+func (n *Node) sendStats(ctx context.Context) error {
+	for {
+		count, changed := n.events.Watched()
+		if count == 0 {
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		n.events.Publish(core.EventStats, n.Stats(ctx))
+		select {
+		case <-time.After(statsEvery):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// VerifyConfig implements config.Subscriber. What the settings say of themselves is all there is to check.
+func (n *Node) VerifyConfig(_, _ config.Settings) error { return nil }
+
+// CommitConfig implements config.Subscriber.
+func (n *Node) CommitConfig(_, to config.Settings) {
+	n.gate.resize(to.MaxConcurrentRequests, to.RequestQueue)
+	n.setLevel(to.LogLevel)
+}
+
+func (n *Node) setLevel(word string) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(word)); err == nil && n.cfg.SetLevel != nil {
+		n.cfg.SetLevel(level)
+	}
+}
