@@ -33,7 +33,7 @@ func (c *benchCmd) Run(s *session) error {
 	if c.Prompt < 1 || c.Tokens < 2 || c.Rounds < 1 {
 		return core.Errorf(core.CodeInvalidRequest, "--prompt and --rounds must be at least 1, --tokens at least 2")
 	}
-	return s.withNode(func(ctx context.Context, n api.Node) error {
+	return s.withAnswers(func(ctx context.Context, n api.Node) error {
 		if _, err := c.round(ctx, n, 0); err != nil { // loads the model and warms it up
 			return err
 		}

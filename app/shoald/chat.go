@@ -40,7 +40,7 @@ func (c *chatCmd) Run(s *session) error {
 			return core.Errorf(core.CodeInvalidRequest, "the question is empty")
 		}
 	}
-	return s.withNode(func(ctx context.Context, n api.Node) error {
+	return s.withAnswers(func(ctx context.Context, n api.Node) error {
 		talk := &conversation{session: s, node: n, chatCmd: c}
 		if question == "" {
 			return talk.typed(ctx)

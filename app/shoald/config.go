@@ -43,17 +43,15 @@ type configGetCmd struct {
 
 // Run prints one setting.
 func (c *configGetCmd) Run(s *session) error {
-	return s.withNode(func(ctx context.Context, n api.Node) error {
-		settings, err := settingsOf(ctx, n)
-		if err != nil {
-			return err
-		}
-		value, ok := settings[c.Key]
-		if !ok {
-			return core.Errorf(core.CodeNotFound, "there is no setting %q", c.Key).WithHint("shoald config lists them.")
-		}
-		return s.show(map[string]json.RawMessage{c.Key: value}, func(w io.Writer) { fmt.Fprintln(w, plain(value)) })
-	})
+	return s.withNode(func(ctx context.Context, n api.Node) error { return s.showSetting(ctx, n, c.Key) })
+}
+
+func (s *session) showSetting(ctx context.Context, n api.Node, key string) error {
+	value, err := settingOf(ctx, n, key)
+	if err != nil {
+		return err
+	}
+	return s.show(map[string]json.RawMessage{key: value}, func(w io.Writer) { fmt.Fprintln(w, plain(value)) })
 }
 
 type configSetCmd struct {
@@ -64,13 +62,9 @@ type configSetCmd struct {
 // Run changes one setting and prints what is now in effect.
 func (c *configSetCmd) Run(s *session) error {
 	return s.withNode(func(ctx context.Context, n api.Node) error {
-		settings, err := settingsOf(ctx, n)
+		old, err := settingOf(ctx, n, c.Key)
 		if err != nil {
 			return err
-		}
-		old, ok := settings[c.Key]
-		if !ok {
-			return core.Errorf(core.CodeNotFound, "there is no setting %q", c.Key).WithHint("shoald config lists them.")
 		}
 		patch, err := json.Marshal(map[string]json.RawMessage{c.Key: likeOld(old, c.Value)})
 		if err != nil {
@@ -79,7 +73,7 @@ func (c *configSetCmd) Run(s *session) error {
 		if err := n.SetConfig(ctx, patch); err != nil {
 			return err
 		}
-		return (&configGetCmd{Key: c.Key}).Run(s)
+		return s.showSetting(ctx, n, c.Key)
 	})
 }
 
@@ -101,6 +95,18 @@ func settingsOf(ctx context.Context, n api.Node) (map[string]json.RawMessage, er
 		return nil, core.Errorf(core.CodeInternal, "read the settings: %w", err)
 	}
 	return settings, nil
+}
+
+func settingOf(ctx context.Context, n api.Node, key string) (json.RawMessage, error) {
+	settings, err := settingsOf(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	value, ok := settings[key]
+	if !ok {
+		return nil, core.Errorf(core.CodeNotFound, "there is no setting %q", key).WithHint("shoald config lists them.")
+	}
+	return value, nil
 }
 
 // likeOld turns a word of the command line into JSON of the kind the setting has: a string needs no quotes, a list

@@ -91,7 +91,14 @@ func (*keyCmd) Run(s *session) error {
 }
 
 // withNode calls fn with the node that runs on this PC, or with one of its own on the data folder.
-func (s *session) withNode(fn func(context.Context, api.Node) error) error {
+func (s *session) withNode(fn func(context.Context, api.Node) error) error { return s.reach(fn, s.inProcess) }
+
+// withAnswers is withNode for commands that want an answer: a node of its own brings the demo model if there is none.
+func (s *session) withAnswers(fn func(context.Context, api.Node) error) error {
+	return s.reach(fn, s.inProcessWithDemo)
+}
+
+func (s *session) reach(fn func(context.Context, api.Node) error, own func(func(context.Context, api.Node) error) error) error {
 	n, err := s.running()
 	if err != nil {
 		return err
@@ -99,7 +106,7 @@ func (s *session) withNode(fn func(context.Context, api.Node) error) error {
 	if n != nil {
 		return fn(s.ctx, n)
 	}
-	return s.inProcess(fn)
+	return own(fn)
 }
 
 // needRunning fails if no node runs: what the command does would end with the command.

@@ -100,7 +100,13 @@ func listenURL(listen string) string {
 // inProcess calls fn with a node of this process on the data folder, which nobody reaches from outside.
 func (s *session) inProcess(fn func(context.Context, api.Node) error) error {
 	cfg := s.cli.nodeConfig()
-	cfg.Demo, cfg.DemoName, cfg.NoAPI = assets.Demo, assets.DemoName, true
+	cfg.NoAPI = true
+	return runNode(s.ctx, cfg, func(ctx context.Context, n *daemon.Node) error { return fn(ctx, n) })
+}
+
+func (s *session) inProcessWithDemo(fn func(context.Context, api.Node) error) error {
+	cfg := s.cli.nodeConfig()
+	cfg.NoAPI, cfg.Demo, cfg.DemoName = true, assets.Demo, assets.DemoName
 	return runNode(s.ctx, cfg, func(ctx context.Context, n *daemon.Node) error { return fn(ctx, n) })
 }
 
