@@ -153,8 +153,10 @@ func TestCutIsEven(t *testing.T) {
 }
 
 func TestLayerOf(t *testing.T) {
-	for name, want := range map[string]int{"blk.0.a": 0, "blk.12.attn_q.weight": 12, "blk.x.a": -1, "blk.1": -1, "blk.01.a": -1,
-		"blk.-1.a": -1, "blk.99999999999.a": -1, "output.weight": -1, "xblk.1.a": -1, "blk..a": -1} {
+	for name, want := range map[string]int{
+		"blk.0.a": 0, "blk.12.attn_q.weight": 12, "blk.x.a": -1, "blk.1": -1, "blk.01.a": -1,
+		"blk.-1.a": -1, "blk.99999999999.a": -1, "output.weight": -1, "xblk.1.a": -1, "blk..a": -1,
+	} {
 		l, ok := layerOf(name)
 		if ok != (want >= 0) || ok && l != want {
 			t.Errorf("%s: %d %v", name, l, ok)

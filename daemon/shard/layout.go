@@ -27,8 +27,14 @@ const (
 	reservedUnit = 64 << 10
 )
 
-// place is one shard of a layout: its layers, and its tensors in packed order. The lists below are prefixes of
-// tensors, which is what lets one file serve every window it is in.
+// place is one shard of a layout: its layers, and its tensors in packed order, which is
+//
+//	the tensors of its layers, layer by layer
+//	on the last shard: the output tensors, and the token embedding if that is the output matrix too
+//	small tensors that belong to no layer, a copy in each shard
+//	on the first shard: the token embedding and large tensors that belong to no layer
+//
+// Each window the shard is in needs a prefix of this list, which is what lets one file serve them all.
 type place struct {
 	layers  core.LayerRange
 	tensors []*gguf.Tensor

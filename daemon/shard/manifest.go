@@ -273,8 +273,10 @@ func describe(f *gguf.File, p *plan, r Rule, size int64) (*Manifest, error) {
 		return nil, err
 	}
 	name, _ := f.String("general.name")
-	m := &Manifest{Version: ManifestVersion, Name: name[:min(len(name), maxText)], Architecture: f.Architecture(),
-		Quantization: f.Quantization(), Layers: p.layers, Size: size, HeaderSize: f.DataOffset, Rule: r, Reserved: reserved}
+	m := &Manifest{
+		Version: ManifestVersion, Name: name[:min(len(name), maxText)], Architecture: f.Architecture(),
+		Quantization: f.Quantization(), Layers: p.layers, Size: size, HeaderSize: f.DataOffset, Rule: r, Reserved: reserved,
+	}
 	for i := range p.shards {
 		s := Shard{Index: i, Layers: p.shards[i].layers, Size: packedSize(p.shards[i].tensors, f.Alignment())}
 		for _, t := range p.shards[i].tensors {

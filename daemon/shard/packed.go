@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"io"
 	"sort"
 
@@ -58,7 +59,7 @@ func (p *packed) ReadAt(b []byte, off int64) (int, error) {
 
 // unexpected turns the end of a file that should go on into an error.
 func unexpected(err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

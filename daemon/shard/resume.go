@@ -23,8 +23,10 @@ const progressFile = "import.json"
 
 // resume opens the stage. What it holds of another file, or of this one before it changed, is thrown away.
 func (j *job) resume() (*progress, error) {
-	want := progress{Size: j.info.Size(), Time: j.info.ModTime().UTC(), Header: j.manifest.HeaderHash, Rule: j.store.cfg.Rule,
-		Roots: make([]core.Digest, len(j.manifest.Shards))}
+	want := progress{
+		Size: j.info.Size(), Time: j.info.ModTime().UTC(), Header: j.manifest.HeaderHash, Rule: j.store.cfg.Rule,
+		Roots: make([]core.Digest, len(j.manifest.Shards)),
+	}
 	var got progress
 	text, err := readBounded(filepath.Join(j.stage, progressFile), MaxManifest)
 	if err == nil && json.Unmarshal(text, &got) == nil && got.Size == want.Size && got.Time.Equal(want.Time) &&
@@ -47,7 +49,7 @@ func (j *job) keepSound(state *progress) {
 	for i := range state.Roots {
 		s := &j.manifest.Shards[i]
 		s.Hash = state.Roots[i]
-		if !s.Hash.IsZero() && !(m.Has(i) && m.spotCheck(i) == nil) {
+		if sound := m.Has(i) && m.spotCheck(i) == nil; !sound {
 			state.Roots[i] = core.Digest{}
 		}
 		s.Hash = core.Digest{}

@@ -24,8 +24,10 @@ func testKey() signer { return signer{ed25519.NewKeyFromSeed(make([]byte, ed2551
 
 func newStore(t *testing.T, change ...func(*shard.Config)) *shard.Store {
 	t.Helper()
-	c := shard.Config{Dir: filepath.Join(t.TempDir(), "models"), Key: testKey(),
-		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC) }}
+	c := shard.Config{
+		Dir: filepath.Join(t.TempDir(), "models"), Key: testKey(),
+		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC) },
+	}
 	for _, f := range change {
 		f(&c)
 	}

@@ -36,8 +36,10 @@ func treeOf(t testing.TB, data []byte) *shard.Tree {
 }
 
 func TestRootIsTheBLAKE3Hash(t *testing.T) {
-	sizes := []int{0, 1, 63, 64, 1023, 1024, 1025, 5000, 16 << 10, 16<<10 + 1, 32 << 10, 33 << 10, 100_000,
-		1<<20 - 1, 1 << 20, 1<<20 + 1, 2 << 20, 3<<20 + 77, 5 << 20, 8 << 20, 9<<20 + 1}
+	sizes := []int{
+		0, 1, 63, 64, 1023, 1024, 1025, 5000, 16 << 10, 16<<10 + 1, 32 << 10, 33 << 10, 100_000,
+		1<<20 - 1, 1 << 20, 1<<20 + 1, 2 << 20, 3<<20 + 77, 5 << 20, 8 << 20, 9<<20 + 1,
+	}
 	for _, n := range sizes {
 		data := bytesOf(n, uint64(n))
 		if got, want := treeOf(t, data).Root(), core.Digest(blake3.Sum256(data)); got != want {

@@ -58,8 +58,10 @@ const ChatML = "{%- for message in messages -%}{{ '<|im_start|>' + message.role 
 
 // Bench is the shape that `make bench` measures: 1.1 billion weights, 668 MB as Q4_K_M.
 func Bench() Config {
-	return Config{Arch: "llama", Name: "bench-1b", Layers: 22, Embedding: 2048, Heads: 32, KVHeads: 4,
-		FeedForward: 5632, Vocabulary: 32000, Context: 4096, Weights: Q4KM, ChatTemplate: ChatML}
+	return Config{
+		Arch: "llama", Name: "bench-1b", Layers: 22, Embedding: 2048, Heads: 32, KVHeads: 4,
+		FeedForward: 5632, Vocabulary: 32000, Context: 4096, Weights: Q4KM, ChatTemplate: ChatML,
+	}
 }
 
 // Architectures lists what Config.Arch may be, in order.
