@@ -42,16 +42,35 @@ func AccessOf(ctx context.Context, cfg Config) (a Access, err error) {
 	return a, err
 }
 
+// Curl is a command that works as it stands and asks any model. It reads the key where it is kept, so that the key
+// itself appears neither on a screen nor in a log; keyCommand is a command that prints it, for a key in the keyring.
+func (a Access) Curl(keyCommand string) string {
+	if filepath.IsAbs(a.Place) {
+		keyCommand = "cat " + ShellWord(a.Place)
+	}
+	return "curl " + a.URL + `/v1/chat/completions -H "Authorization: Bearer $(` + keyCommand + `)" ` +
+		`-H "Content-Type: application/json" ` +
+		`-d '{"model":"auto","temperature":0,"messages":[{"role":"user","content":"What is Shoal?"}]}'`
+}
+
+// ShellWord quotes a path for a POSIX shell where it must be.
+func ShellWord(path string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+", r)
+	}
+	if path != "" && strings.IndexFunc(path, func(r rune) bool { return !plain(r) }) < 0 {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
 // apiKey opens the place for secrets and returns the API key and where it is.
 func apiKey(ctx context.Context, cfg Config, id *identity.Identity) (secret.Text, string, error) {
 	getenv := cfg.Getenv
 	if getenv == nil {
 		getenv = os.Getenv
 	}
-	vault, err := secret.Open(ctx, secret.Config{Dir: cfg.DataDir, Owner: id.NodeID()[:16], Getenv: getenv})
-	if err != nil {
-		return secret.Text{}, "", err
-	}
+	vault := secret.Open(ctx, secret.Config{Dir: cfg.DataDir, Owner: id.NodeID()[:16], Getenv: getenv})
 	return secret.APIKey(ctx, vault, cfg.DataDir)
 }
 

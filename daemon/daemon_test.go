@@ -257,7 +257,7 @@ func TestFindRuntime(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("XDG_CACHE_HOME", "")
 	data := t.TempDir()
-	if _, err := findRuntime("", data); core.CodeOf(err) != core.CodeNoRuntime || !strings.Contains(err.Error(), data) {
+	if _, err := FindRuntime("", data); core.CodeOf(err) != core.CodeNoRuntime || !strings.Contains(err.Error(), data) {
 		t.Errorf("without any: %v", err)
 	}
 	cache, err := os.UserCacheDir()
@@ -274,11 +274,11 @@ func TestFindRuntime(t *testing.T) {
 		filepath.Join(data, "runtime"),
 	} {
 		put(better)
-		if got, err := findRuntime("", data); got != better || err != nil {
+		if got, err := FindRuntime("", data); got != better || err != nil {
 			t.Errorf("got %s, %v; want %s", got, err, better)
 		}
 	}
-	if got, err := findRuntime("/mine", data); got != "/mine" || err != nil {
+	if got, err := FindRuntime("/mine", data); got != "/mine" || err != nil {
 		t.Errorf("the one that is set: %s, %v", got, err)
 	}
 }

@@ -52,16 +52,16 @@ func (w *workers) Load(ctx context.Context, spec engine.Spec) (engine.Window, er
 
 func (w *workers) engine() (engine.Engine, error) {
 	set := w.settings()
-	dir, err := findRuntime(set.RuntimeDir, w.dataDir)
+	dir, err := FindRuntime(set.RuntimeDir, w.dataDir)
 	if err != nil {
 		return nil, err
 	}
 	return worker.New(worker.Config{Program: set.WorkerPath, Runtime: dir, Log: w.log}), nil
 }
 
-// findRuntime returns the folder of the llama.cpp libraries: the one that is set, else the first of these that has
+// FindRuntime returns the folder of the llama.cpp libraries: the one that is set, else the first of these that has
 // them: beside the program, in the data folder, in the cache where packaging/runtime/install.sh puts them.
-func findRuntime(set, dataDir string) (string, error) {
+func FindRuntime(set, dataDir string) (string, error) {
 	if set != "" {
 		return set, nil // the worker says what is wrong with it, if anything is
 	}

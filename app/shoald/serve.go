@@ -6,8 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/shoal-p2p/shoal/daemon"
 )
@@ -48,25 +46,15 @@ func (*serveCmd) Run(s *session) error {
 
 // greet prints how to reach the node.
 func (s *session) greet(n *daemon.Node) error {
-	_, place, err := s.apiKey()
+	access, err := daemon.AccessOf(s.ctx, s.cli.nodeConfig())
 	if err != nil {
 		return err
 	}
-	v := welcome{URL: n.URL() + "/v1", KeyPlace: place, Curl: s.curl(n.URL(), place)}
+	access.URL = n.URL()
+	v := welcome{URL: access.URL + "/v1", KeyPlace: access.Place, Curl: access.Curl(s.keyCommand())}
 	return s.show(v, func(w io.Writer) {
 		fmt.Fprintf(w, "Shoal is running. Ctrl-C stops it.\n\nAPI\t%s\nKey\t%s\nTry\t%s\n\n", v.URL, v.KeyPlace, v.Curl)
 	})
-}
-
-// curl is a command that works as it stands: it reads the key where it is kept, so that the key itself appears neither
-// on the screen nor in a log.
-func (s *session) curl(url, place string) string {
-	key := "$(cat " + shellWord(place) + ")"
-	if !filepath.IsAbs(place) {
-		key = "$(" + s.keyCommand() + ")"
-	}
-	return "curl " + url + `/v1/chat/completions -H "Authorization: Bearer ` + key + `" -H "Content-Type: application/json" ` +
-		`-d '{"model":"auto","temperature":0,"messages":[{"role":"user","content":"` + demoQuestion + `"}]}'`
 }
 
 // keyCommand is a command that prints the key of this data folder.
@@ -75,20 +63,9 @@ func (s *session) keyCommand() string {
 	if err != nil {
 		program = "shoald"
 	}
-	command := shellWord(program) + " key"
+	command := daemon.ShellWord(program) + " key"
 	if s.cli.DataDir != "" {
-		command += " --data-dir " + shellWord(s.cli.paths().data)
+		command += " --data-dir " + daemon.ShellWord(s.cli.paths().data)
 	}
 	return command
-}
-
-// shellWord quotes a path for a POSIX shell where it must be.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -91,7 +91,9 @@ func (*keyCmd) Run(s *session) error {
 }
 
 // withNode calls fn with the node that runs on this PC, or with one of its own on the data folder.
-func (s *session) withNode(fn func(context.Context, api.Node) error) error { return s.reach(fn, s.inProcess) }
+func (s *session) withNode(fn func(context.Context, api.Node) error) error {
+	return s.reach(fn, s.inProcess)
+}
 
 // withAnswers is withNode for commands that want an answer: a node of its own brings the demo model if there is none.
 func (s *session) withAnswers(fn func(context.Context, api.Node) error) error {

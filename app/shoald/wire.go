@@ -16,6 +16,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/worker"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 )
 
@@ -135,35 +136,45 @@ func (c *cli) freeDisk(ctx context.Context) (int64, error) {
 	return m.Snapshot(ctx).AvailableDiskMB << 20, nil
 }
 
-// inScratch calls fn with a node on a folder of its own, whatever the user's node does.
-func (c *cli) inScratch(ctx context.Context, fn func(context.Context, *daemon.Node) error) error {
-	dir, err := os.MkdirTemp("", "shoal-doctor-*")
+// engineConfig names the llama.cpp libraries and the worker program, found as the node finds them.
+func (c *cli) engineConfig() (worker.Config, error) {
+	m, err := c.settings()
 	if err != nil {
-		return core.Errorf(core.CodeInternal, "make a folder for the self-test: %w", err)
+		return worker.Config{}, err
 	}
-	defer os.RemoveAll(dir)
-	cfg := c.nodeConfig()
-	cfg.DataDir, cfg.NoAPI = dir, true
-	cfg.Demo, cfg.DemoName = assets.Demo, assets.DemoName
-	cfg.Getenv = func(string) string { return "" } // its key is worth nothing: keep it out of the keyring
-	return runNode(ctx, cfg, fn)
+	set := m.Get()
+	dir, err := daemon.FindRuntime(set.RuntimeDir, c.paths().data)
+	return worker.Config{Program: set.WorkerPath, Runtime: dir, Log: slog.New(slog.DiscardHandler)}, err
 }
 
-// runtimeInfo asks the engine which libraries and devices there are.
-func (c *cli) runtimeInfo(ctx context.Context) (info engine.RuntimeInfo, err error) {
-	err = c.inScratch(ctx, func(ctx context.Context, n *daemon.Node) error {
-		info, err = n.RuntimeInfo(ctx)
-		return err
-	})
-	return info, err
+// runtimeInfo asks a worker what the libraries are and which devices they see.
+func (c *cli) runtimeInfo(ctx context.Context) (engine.RuntimeInfo, error) {
+	cfg, err := c.engineConfig()
+	if err != nil {
+		return engine.RuntimeInfo{}, err
+	}
+	return worker.New(cfg).Info(ctx)
 }
 
 // demoQuestion is what the built-in model is asked, demoAnswer a part of the one right answer.
 const demoQuestion, demoAnswer = "What is Shoal?", "gaming PCs"
 
-// askDemo puts a question to the built-in model.
+// askDemo puts a question to the built-in model, on a node and data folder of its own.
 func (c *cli) askDemo(ctx context.Context, question string) (answer string, err error) {
-	err = c.inScratch(ctx, func(ctx context.Context, n *daemon.Node) error {
+	dir, err := os.MkdirTemp("", "shoal-doctor-*")
+	if err != nil {
+		return "", core.Errorf(core.CodeInternal, "make a folder for the self-test: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	parts, err := c.engineConfig()
+	if err != nil {
+		return "", err
+	}
+	cfg := c.nodeConfig()
+	cfg.Flags["runtime"] = parts.Runtime // the one in the user's data folder counts too
+	cfg.DataDir, cfg.NoAPI, cfg.Demo, cfg.DemoName = dir, true, assets.Demo, assets.DemoName
+	cfg.Getenv = func(string) string { return "" } // its key is worth nothing: keep it out of the keyring
+	err = runNode(ctx, cfg, func(ctx context.Context, n *daemon.Node) error {
 		reply, err := n.Generate(ctx, &core.GenerateRequest{
 			Model: "auto", Requester: "doctor", Messages: []core.Message{{Role: "user", Content: question}}, MaxTokens: 128,
 		}, func(core.Delta) error { return nil })
