@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -32,6 +33,7 @@ func openNode(ctx context.Context, o options, dir string, log *slog.Logger, leve
 	}
 	own, err := daemon.New(ctx, cfg)
 	if err == nil {
+		go greet(ctx, own, cfg)
 		return &node{backend: backend{node: own, url: ownURL(own)}, run: own.Run}, nil
 	}
 	if core.CodeOf(err) != core.CodeConflict {
@@ -43,6 +45,21 @@ func openNode(ctx context.Context, o options, dir string, log *slog.Logger, leve
 	}
 	log.Info("showing the node of another process")
 	return running, nil
+}
+
+// greet prints how to reach the node, for who started the window from a terminal.
+func greet(ctx context.Context, n *daemon.Node, cfg daemon.Config) {
+	select {
+	case <-n.Started():
+	case <-ctx.Done():
+		return
+	}
+	access, err := daemon.AccessOf(ctx, cfg)
+	if err != nil {
+		return // the screen shows the same, and says why when it cannot
+	}
+	access.URL = n.URL()
+	fmt.Printf("Shoal is running.\n\nAPI  %s/v1\nKey  %s\nTry  %s\n\n", access.URL, access.Place, access.Curl("shoald key --data-dir "+daemon.ShellWord(cfg.DataDir)))
 }
 
 // ownURL tells where the node's API is, once it listens.
