@@ -164,6 +164,29 @@ func TestCancelAmongOthers(t *testing.T) {
 	})
 }
 
+// TestCancelOfAPromptThatOthersJoined cancels a prompt of which several chunks are under way, sent when it was alone,
+// after another job has begun: what is skipped must not take rows of the other job with it.
+func TestCancelOfAPromptThatOthersJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		model := fake.Config{RowTime: time.Millisecond, EndOdds: -1}
+		b := start(t, setup{model: model, windows: 2})
+		// A chunk of 250 rows takes each window 125 ms. The third is in the second window now, and the first that
+		// could carry rows of both jobs is behind it.
+		ctx, cancel := context.WithTimeout(t.Context(), 440*time.Millisecond)
+		defer cancel()
+		other := job("b", "other", 50)
+		var group sync.WaitGroup
+		group.Go(func() {
+			wantCode(t, generate(ctx, b.Scheduler, job("a", strings.Repeat("x", 2000), 5)).err, core.CodeCancelled)
+		})
+		<-time.After(100 * time.Millisecond)
+		if r, want := generate(t.Context(), b.Scheduler, other), alone(t, model, other); r.err != nil || r.text() != want.text() {
+			t.Errorf("got %q, %v; want %q", r.text(), r.err, want.text())
+		}
+		group.Wait()
+	})
+}
+
 // Test200Streams checks that nothing is lost or reordered, what a stream costs, and that its goroutines end.
 func Test200Streams(t *testing.T) {
 	const streams = 200
