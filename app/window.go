@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 	"github.com/shoal-p2p/shoal/ui/page"
 	"github.com/shoal-p2p/shoal/ui/theme"
 )
+
+// settled is when everything has been drawn once; reading fonts and pictures takes memory that is free then.
+const settled = 4 * time.Second
 
 const (
 	appID = "io.github.shoal_p2p.Shoal"
@@ -91,6 +95,7 @@ func (d *screen) run(ctx context.Context, o options) {
 	var work sync.WaitGroup
 	d.app.Lifecycle().SetOnStarted(func() {
 		work.Go(func() { d.shell.Run(ctx) })
+		time.AfterFunc(settled, debug.FreeOSMemory)
 		d.receive(message{Files: absolute(o.files), Hidden: o.hidden && d.tray != nil && trayShown()})
 	})
 	d.app.Run()

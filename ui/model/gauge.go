@@ -62,10 +62,14 @@ func diskLeft(s *Snapshot) Text {
 	return T("{{.Free}} free on the disk", "Free", MiB(s.Stats.Hardware.AvailableDiskMB))
 }
 
+// coarse is the step, as a part of the whole, in which memory is shown: a figure that trembles draws the eye, and the
+// whole window.
+const coarse = 200
+
 // stacked fills a gauge from figures in MiB. Ours is part of used; an estimate larger than what is used is cut.
 func stacked(g Gauge, total, used, ours int64) Gauge {
-	used = min(max(used, 0), total)
-	ours = min(max(ours, 0), used)
+	used = min(max(rounded(used, total/coarse), 0), total)
+	ours = min(max(rounded(ours, total/coarse/4), 0), used)
 	g.Total = total * mib
 	g.Summary = T("{{.Free}} free of {{.Total}}", "Free", MiB(total-used), "Total", MiB(total))
 	g.Segments = []Segment{
@@ -74,6 +78,14 @@ func stacked(g Gauge, total, used, ours int64) Gauge {
 		{SegmentFree, T("Free"), (total - used) * mib},
 	}
 	return g
+}
+
+// rounded is n to the nearest multiple of step.
+func rounded(n, step int64) int64 {
+	if step <= 1 {
+		return n
+	}
+	return (n + step/2) / step * step
 }
 
 func loadedMB(s *Snapshot) int64 {

@@ -73,7 +73,7 @@ func TestGaugesAddUp(t *testing.T) {
 			t.Errorf("%s: segments sum up to %d of %d", g.Title.Key, sum, g.Total)
 		}
 	}
-	if ours := h.GPU.Segments[1].Bytes; ours != 5000*mib {
+	if ours := h.GPU.Segments[1].Bytes; ours < 4990*mib || ours > 5010*mib {
 		t.Errorf("the model takes %d, want its estimate", ours)
 	}
 }

@@ -146,7 +146,7 @@ func (p *chatPage) setModels(s *model.Snapshot) {
 	}
 	p.showChosen()
 	p.refreshInput()
-	p.empty.set(s, p.model())
+	p.empty.set(s.Known, p.model())
 }
 
 // optionOf is a model's line in the picker; the id tells models of the same name apart.

@@ -38,11 +38,11 @@ func newEmptyChat(s *Shell) *emptyChat {
 }
 
 // set shows what there is to do.
-func (e *emptyChat) set(s *model.Snapshot, m core.ModelInfo) {
+func (e *emptyChat) set(known bool, m core.ModelInfo) {
 	switch {
 	case m.ID != "":
 		e.setModel(m)
-	case !s.Known:
+	case !known:
 		e.show(lang.L("Starting…"), "", false, false)
 	default:
 		e.show(lang.L("Add a model first"), lang.L("Chat needs a model file (GGUF) on this PC."), false, true)
@@ -62,6 +62,9 @@ func (e *emptyChat) setModel(m core.ModelInfo) {
 }
 
 func (e *emptyChat) show(title, sentence string, ask, add bool) {
+	if e.title.Text() == title && e.sentence.Text() == sentence && e.starters.Visible() == ask && e.add.Visible() == add {
+		return
+	}
 	e.title.SetText(title)
 	e.sentence.SetText(sentence)
 	if ask {

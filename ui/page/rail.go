@@ -22,6 +22,7 @@ type rail struct {
 	foot    *fyne.Container
 	dot     *widget.Dot
 	narrow  bool
+	state   model.State
 }
 
 const (
@@ -60,6 +61,10 @@ func (r *rail) select_(n Name) {
 }
 
 func (r *rail) set(state model.State) {
+	if r.state == state {
+		return
+	}
+	r.state = state
 	r.status.Set(state, lang.L(string(state)))
 	r.dot.SetState(state)
 	icon := "pause"

@@ -190,9 +190,9 @@ func (r *buttonRenderer) paint() {
 	if r.b.kind == ButtonGhost {
 		r.label.TextSize, r.label.TextStyle = theme.Size(theme.SizeSmallText), fyne.TextStyle{}
 	}
-	r.img.Resource = nil
+	show(r.b.icon != "", r.img)
 	if r.b.icon != "" {
-		r.img.Resource = theme.NewIcon(r.b.icon, text)
+		setIcon(r.img, theme.NewIcon(r.b.icon, text))
 	}
 }
 
@@ -242,7 +242,6 @@ func (r *buttonRenderer) Refresh() {
 	r.Layout(r.b.Size())
 	r.back.Refresh()
 	r.label.Refresh()
-	r.img.Refresh()
 }
 
 func (r *buttonRenderer) Objects() []fyne.CanvasObject {

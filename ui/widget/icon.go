@@ -33,9 +33,9 @@ func (i *Icon) Set(name string, c fyne.ThemeColorName) {
 
 // CreateRenderer implements fyne.Widget.
 func (i *Icon) CreateRenderer() fyne.WidgetRenderer {
-	img := canvas.NewImageFromResource(theme.NewIcon(i.name, i.color))
-	img.FillMode = canvas.ImageFillContain
-	return &iconRenderer{i, img}
+	r := &iconRenderer{i, &canvas.Image{FillMode: canvas.ImageFillContain}}
+	r.Refresh()
+	return r
 }
 
 type iconRenderer struct {
@@ -51,9 +51,15 @@ func (r *iconRenderer) Layout(size fyne.Size) {
 
 func (r *iconRenderer) MinSize() fyne.Size { return fyne.NewSquareSize(r.i.side) }
 
-func (r *iconRenderer) Refresh() {
-	r.img.Resource = theme.NewIcon(r.i.name, r.i.color)
-	r.img.Refresh()
+func (r *iconRenderer) Refresh() { setIcon(r.img, theme.NewIcon(r.i.name, r.i.color)) }
+
+// setIcon changes a picture, if it is another one: reading a drawing takes longer than showing it.
+func setIcon(img *canvas.Image, icon *theme.Icon) {
+	if img.Resource != nil && img.Resource.Name() == icon.Name() {
+		return
+	}
+	img.Resource = fyne.NewStaticResource(icon.Name(), icon.Content())
+	img.Refresh()
 }
 
 func (r *iconRenderer) Objects() []fyne.CanvasObject { return []fyne.CanvasObject{r.img} }

@@ -147,12 +147,12 @@ func (r *navRenderer) paint() {
 	r.mark.CornerRadius = 1.5
 	r.label.Color, r.label.TextSize = theme.Color(text), theme.Size(base.SizeNameText)
 	r.label.TextStyle = fyne.TextStyle{Bold: r.n.selected}
-	r.img.Resource = nil
+	show(r.n.icon != "", r.img)
 	if r.n.icon != "" {
 		if r.n.selected {
 			text = base.ColorNamePrimary
 		}
-		r.img.Resource = theme.NewIcon(r.n.icon, text)
+		setIcon(r.img, theme.NewIcon(r.n.icon, text))
 	}
 }
 
@@ -189,7 +189,6 @@ func (r *navRenderer) Refresh() {
 	r.Layout(r.n.Size())
 	r.back.Refresh()
 	r.mark.Refresh()
-	r.img.Refresh()
 }
 
 func (r *navRenderer) Objects() []fyne.CanvasObject {
