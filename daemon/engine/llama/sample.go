@@ -34,9 +34,8 @@ func newSampler(w *Window, s *engine.Sampler) (*sampler, error) {
 	}
 	out := &sampler{logprobs: s.Logprobs, top: s.TopLogprobs}
 	if s.Grammar != "" {
-		w.lib.lines.reset()
 		if out.grammar = binding.SamplerInitGrammar(w.vocab, s.Grammar, "root"); out.grammar == 0 {
-			return nil, core.Errorf(core.CodeInvalidRequest, "grammar: %s", w.lib.lines.reason()).WithParam("grammar")
+			return nil, core.Errorf(core.CodeInvalidRequest, "grammar is not valid GBNF with a rule root").WithParam("grammar")
 		}
 	}
 	greedy := s.Temperature <= 0

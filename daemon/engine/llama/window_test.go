@@ -186,6 +186,20 @@ func testCuts(t *testing.T, e engine.Engine, dir string, layers int) {
 	}
 }
 
+func TestWindowsOfEveryStorage(t *testing.T) {
+	e := engineOf(t)
+	for mix := gguftest.F32; mix <= gguftest.Q4KM; mix++ {
+		for _, tied := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d/tied=%v", mix, tied), func(t *testing.T) {
+				t.Parallel()
+				dir, layers := random(t, gguftest.Config{Arch: "llama", Weights: mix, Tied: tied})
+				s := record(t, openChain(t, e, dir, []int{0, layers}))
+				s.check(t, openChain(t, e, dir, []int{0, 2, layers}))
+			})
+		}
+	}
+}
+
 func TestRealModelsEqualTheWhole(t *testing.T) {
 	e := engineOf(t)
 	for _, file := range []string{"stories260K-f32", "tinystories-656k-f32", "tinystories-656k-q8_0", "tinystories-656k-q4_0"} {
