@@ -60,6 +60,38 @@ const maxCalls = 16
 // is any. The errors are those of Schema.
 func ToolCalls(f reply.Format, tools []core.Tool, name string, o Options) (string, error) {
 	c := newConverter(nil)
+	calls, err := c.toolCalls(f, tools, name)
+	if err != nil {
+		return "", err
+	}
+	return c.finish(calls, o)
+}
+
+// Either is the grammar of calls of the tools or else of JSON by a schema; a nil schema is any object.
+func Either(f reply.Format, tools []core.Tool, schema []byte, o Options) (string, error) {
+	c := newConverter(nil)
+	calls, err := c.toolCalls(f, tools, "")
+	if err != nil {
+		return "", err
+	}
+	term := c.shared("object")
+	if schema != nil {
+		if c.root, err = decode(schema); err != nil {
+			return "", err
+		}
+		c.refs = map[string]string{}
+		if term, err = c.schema(c.root, 0); err != nil {
+			return "", err
+		}
+	}
+	both, err := c.choice([]string{calls, term})
+	if err != nil {
+		return "", err
+	}
+	return c.finish(both, o)
+}
+
+func (c *converter) toolCalls(f reply.Format, tools []core.Tool, name string) (string, error) {
 	var calls []string
 	for _, t := range tools {
 		if name != "" && t.Name != name {
@@ -78,7 +110,7 @@ func ToolCalls(f reply.Format, tools []core.Tool, name string, o Options) (strin
 	if err != nil {
 		return "", err
 	}
-	return c.finish(c.sequence(f, one), o)
+	return c.fresh(c.sequence(f, one))
 }
 
 // toolCall is a call of one tool.

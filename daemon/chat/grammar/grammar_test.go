@@ -202,6 +202,11 @@ func TestToolCalls(t *testing.T) {
 			}
 		}
 	}
+	either, err := grammar.Either(reply.Hermes, tools, []byte(`{"$ref":"#/$defs/n","$defs":{"n":{"type":"string"}}}`), grammar.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkMatches(t, "either", either, []string{`"text"`, "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"}, []string{`1`, `{}`})
 	if _, err := grammar.ToolCalls(reply.Hermes, tools, "sub", grammar.Options{}); core.CodeOf(err) != core.CodeInvalidRequest {
 		t.Errorf("got %v", err)
 	}

@@ -91,6 +91,9 @@ func (p *Parser) Close() core.Delta {
 // Stopped tells whether a stop string was met.
 func (p *Parser) Stopped() bool { return p.stopper.stopped }
 
+// StoppedAt is where the stop string began, in bytes of text as Seen counts them.
+func (p *Parser) StoppedAt() int { return p.stopper.at }
+
 // Seen counts the bytes of text written so far, and Settled those that were emitted or dropped for good.
 func (p *Parser) Seen() int { return p.decoded + len(p.decoder.tail) }
 

@@ -30,7 +30,9 @@ func (d *decoder) flush() string {
 type stopper struct {
 	stops   []string
 	held    string // may become a stop string
+	seen    int    // bytes written
 	stopped bool
+	at      int // where the stop string began
 }
 
 // write returns the text that is certainly in front of any stop string.
@@ -41,10 +43,12 @@ func (s *stopper) write(text string) string {
 	if len(s.stops) == 0 {
 		return text
 	}
+	start := s.seen - len(s.held)
+	s.seen += len(text)
 	all := s.held + text
 	for end := len(s.held) + 1; end <= len(all); end++ {
 		if n := s.match(all[:end]); n > 0 {
-			s.stopped, s.held = true, ""
+			s.stopped, s.held, s.at = true, "", start+end-n
 			return all[:end-n]
 		}
 	}
