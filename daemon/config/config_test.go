@@ -303,3 +303,20 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func FuzzPatch(f *testing.F) {
+	f.Add([]byte(`{"max_disk_mb": 200, "cors_allow": ["https://a.example"], "listen_port": 1}`))
+	f.Add([]byte(`{"listen": "[::1]:80", "cors_allow": null}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := Default()
+		if patch(&s, data) != nil || s.Verify() != nil {
+			return
+		}
+		if std := Default(); s.RuntimeDir != std.RuntimeDir || s.WorkerPath != std.WorkerPath {
+			t.Fatalf("a patch named a program: %q", data)
+		}
+		if _, err := encode(&s); err != nil {
+			t.Fatalf("accepted settings cannot be written: %v", err)
+		}
+	})
+}

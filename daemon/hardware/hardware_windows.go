@@ -3,6 +3,8 @@ package hardware
 import (
 	"context"
 	"fmt"
+	"os/exec"
+	"syscall"
 
 	"golang.org/x/sys/windows/registry"
 )
@@ -32,3 +34,6 @@ func detectGPUs(ctx context.Context) []GPU {
 }
 
 func limitMemory(total, free int64) (int64, int64) { return total, free }
+
+// hideWindow keeps a console program from flashing up a window.
+func hideWindow(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{HideWindow: true} }

@@ -19,7 +19,9 @@ func nvidia(ctx context.Context) []GPU {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits").Output()
+	cmd := exec.CommandContext(ctx, path, "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits")
+	hideWindow(cmd)
+	out, err := cmd.Output()
 	if err != nil {
 		return nil
 	}

@@ -26,19 +26,22 @@ const (
 	maxBox  = 4 << 20
 )
 
-// fileVault is a JSON object of secrets sealed with XChaCha20-Poly1305: 24 bytes of nonce, then the box.
+// fileVault is a JSON object of secrets sealed with XChaCha20-Poly1305: 24 bytes of nonce, then the box. Neither file
+// is there before there is a secret.
 type fileVault struct {
 	dir string
-	mu  sync.Mutex // held while the box is read or replaced
-	key []byte
+	mu  sync.Mutex // held while a file is read or replaced
 }
 
-func openFile(dir string) (*fileVault, error) {
-	path := filepath.Join(dir, keyFile)
+func openFile(dir string) *fileVault { return &fileVault{dir: dir} }
+
+// key reads the key of the box; with create, it makes one if there is none.
+func (v *fileVault) key(create bool) ([]byte, error) {
+	path := filepath.Join(v.dir, keyFile)
 	key, err := readBounded(path, chacha20poly1305.KeySize+1)
-	if errors.Is(err, fs.ErrNotExist) {
+	if create && errors.Is(err, fs.ErrNotExist) {
 		key = make([]byte, chacha20poly1305.KeySize)
-		rand.Read(key)
+		rand.Read(key) // never fails: the program ends if the system has no randomness
 		err = atomicfile.Write(path, key, 0o600)
 	}
 	if err != nil {
@@ -47,7 +50,7 @@ func openFile(dir string) (*fileVault, error) {
 	if len(key) != chacha20poly1305.KeySize {
 		return nil, core.Errorf(core.CodeCorrupt, "secrets: %s is damaged", path)
 	}
-	return &fileVault{dir: dir, key: key}, nil
+	return key, nil
 }
 
 func readBounded(path string, limit int64) ([]byte, error) {
@@ -101,7 +104,11 @@ func (v *fileVault) change(fn func(map[string]string)) error {
 	if err != nil {
 		return fmt.Errorf("secrets: %w", err)
 	}
-	box, err := seal(v.key, plain)
+	key, err := v.key(true)
+	if err != nil {
+		return err
+	}
+	box, err := seal(key, plain)
 	if err != nil {
 		return err
 	}
@@ -119,7 +126,11 @@ func (v *fileVault) read() (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("secrets: %w", err)
 	}
-	plain, err := unseal(v.key, box)
+	key, err := v.key(false)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := unseal(key, box)
 	if err != nil {
 		return nil, err
 	}

@@ -35,11 +35,7 @@ func inside() bool { return os.Getenv(insideVar) != "" }
 
 func open(t *testing.T, dir string) Vault {
 	t.Helper()
-	v, err := Open(t.Context(), Config{Dir: dir, Owner: "node-1", Getenv: os.Getenv})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return Open(t.Context(), Config{Dir: dir, Owner: "node-1", Getenv: os.Getenv})
 }
 
 func TestRealKeyring(t *testing.T) {
@@ -64,10 +60,7 @@ func TestRealKeyring(t *testing.T) {
 	if err != nil || !again.Equal(key.Reveal()) {
 		t.Errorf("the key changed, %v", err)
 	}
-	other, err := Open(t.Context(), Config{Dir: dir, Owner: "node-2", Getenv: os.Getenv})
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := Open(t.Context(), Config{Dir: dir, Owner: "node-2", Getenv: os.Getenv})
 	if theirs, _, err := APIKey(t.Context(), other, t.TempDir()); err != nil || theirs.Equal(key.Reveal()) {
 		t.Errorf("two nodes of one user share a key, %v", err)
 	}

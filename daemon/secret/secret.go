@@ -38,14 +38,14 @@ type Config struct {
 }
 
 // Open returns the keyring if it works, else a file encrypted with a key that only the owner can read.
-func Open(ctx context.Context, cfg Config) (Vault, error) {
+func Open(ctx context.Context, cfg Config) Vault {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second
 	}
 	if keyringPossible(cfg.Getenv) {
 		k := &keyringVault{service: "shoal", owner: cfg.Owner, timeout: cfg.Timeout}
 		if k.probe(ctx) == nil {
-			return k, nil
+			return k
 		}
 	}
 	return openFile(cfg.Dir)
