@@ -149,12 +149,12 @@ func TestCancelledLoad(t *testing.T) {
 // TestCancelStopsAPrefill cancels in the middle of a step that takes seconds. The bound is the issue's.
 func TestCancelStopsAPrefill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "slow.gguf")
-	if err := gguftest.WriteFile(path, gguftest.Config{Layers: 8, Embedding: 512, Heads: 8, KVHeads: 8, FeedForward: 2048, Weights: gguftest.F16}); err != nil {
+	if err := gguftest.WriteFile(path, gguftest.Config{Layers: 16, Embedding: 512, Heads: 8, KVHeads: 8, FeedForward: 2048, Weights: gguftest.F16}); err != nil {
 		t.Fatal(err)
 	}
-	w := load(t, newEngine(t, "llama"), engine.Spec{ModelDir: path, Context: 4096, Sequences: 2, BatchRows: 4096, Threads: 1})
+	w := load(t, newEngine(t, "llama"), engine.Spec{ModelDir: path, Context: 2048, Sequences: 2, BatchRows: 2048, Threads: 1})
 	b := &engine.Batch{}
-	for i := range int32(4096) {
+	for i := range int32(2048) {
 		b.Rows = append(b.Rows, engine.Row{Token: 3 + i%200, Pos: i})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
