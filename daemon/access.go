@@ -114,8 +114,9 @@ func readAddress(path string) (string, error) {
 		return "", fmt.Errorf("read the address: %w", err)
 	}
 	address := strings.TrimSpace(string(text))
-	if u, err := url.Parse(address); err != nil || u.Scheme != "http" || u.Host == "" {
-		return "", nil // nobody but a node writes it, whole: a broken one is as good as none
+	u, err := url.Parse(address)
+	if err == nil && u.Scheme == "http" && u.Host != "" {
+		return address, nil
 	}
-	return address, nil
+	return "", nil // nobody but a node writes it, whole: a broken one is as good as none
 }

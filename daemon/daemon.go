@@ -15,6 +15,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/shoal-p2p/shoal/daemon/api"
+	"github.com/shoal-p2p/shoal/daemon/chat"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -57,6 +58,7 @@ type Node struct {
 	hardware *hardware.Monitor
 	engine   engine.Engine
 	server   *api.Server // nil with NoAPI
+	chat     *chat.Service
 	gate     *gate
 	counters *counters
 
@@ -76,7 +78,7 @@ func New(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if cfg.ConfigFile == "" {
 		cfg.ConfigFile = filepath.Join(cfg.DataDir, "config.toml")
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, events: &event.Bus{}, counters: newCounters(), started: time.Now(), quit: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Log, events: &event.Bus{}, chat: chat.New(), counters: newCounters(), started: time.Now(), quit: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.Close()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -244,12 +245,49 @@ func TestStatsAreSentWhileSomebodyWatches(t *testing.T) {
 	t.Errorf("%d updates came, want 2", seen)
 }
 
-func TestEmbedIsNormalised(t *testing.T) {
-	if got := normalise(mean([][]float32{{3, 0}, {3, 8}})); !slices.Equal(got, []float32{0.6, 0.8}) {
-		t.Errorf("got %v, want 0.6 and 0.8", got)
+func TestGenerateAndEmbed(t *testing.T) {
+	h := run(t, setup(t, t.TempDir()))
+	status, answer := h.call("POST", "/v1/chat/completions", `{"model":"auto","max_tokens":8,"messages":[{"role":"user","content":"hi"}]}`)
+	if status != 200 || answer["choices"] == nil {
+		t.Fatalf("chat: %d, %v", status, answer)
 	}
-	if got := normalise([]float64{0, 0}); !slices.Equal(got, []float32{0, 0}) {
-		t.Errorf("zeros: %v", got)
+	if status, answer = h.call("POST", "/v1/embeddings", `{"model":"demo","input":["a","b"]}`); status != 200 || len(answer["data"].([]any)) != 2 {
+		t.Errorf("embeddings: %d, %v", status, answer)
+	}
+	s := h.Stats(t.Context())
+	if s.RequestsServed != 2 || s.Inference.TokensGenerated < 1 || s.ActiveRequests != 0 || !slices.Equal(s.LoadedModels, []string{"demo"}) {
+		t.Errorf("stats %+v", s)
+	}
+	if status, _ = h.call("POST", "/v1/chat/completions", `{"model":"nobody","messages":[{"role":"user","content":"hi"}]}`); status != 404 {
+		t.Errorf("unknown model: %d", status)
+	}
+}
+
+func TestFullLineIsRefusedAtOnce(t *testing.T) {
+	cfg := setup(t, t.TempDir())
+	cfg.Engine = fake.New(fake.Config{Layers: layers, StepTime: time.Hour})
+	cfg.Flags["max_concurrent_requests"], cfg.Flags["request_queue"] = "1", "0"
+	h := run(t, cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() {
+		_, err := h.Generate(ctx, &core.GenerateRequest{Model: "demo", Prompt: "x"}, func(core.Delta) error { return nil })
+		first <- err
+	}()
+	for h.gate.active() == 0 {
+		runtime.Gosched()
+	}
+	start := time.Now()
+	_, err := h.Generate(t.Context(), &core.GenerateRequest{Model: "demo", Prompt: "x"}, func(core.Delta) error { return nil })
+	if core.CodeOf(err) != core.CodeOverloaded {
+		t.Errorf("got %v, want overloaded", err)
+	}
+	if took := time.Since(start); took > 50*time.Millisecond {
+		t.Errorf("it took %v", took)
+	}
+	cancel()
+	if err := <-first; core.CodeOf(err) != core.CodeCancelled {
+		t.Errorf("the first ended with %v, want cancelled", err)
 	}
 }
 

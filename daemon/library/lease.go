@@ -27,7 +27,7 @@ type Lease struct {
 type Text struct {
 	ChatTemplate string // Jinja; "" if the model has none
 	BOS, EOS     string // text of the tokens that begin and end a text; "" if there is none
-	Context      int    // tokens that the model was trained for; 0 is unknown
+	Arch         string // general.architecture
 }
 
 // Release ends the lease. It is called once.
@@ -90,7 +90,7 @@ func (m *model) lease() (*Lease, *waiting, error) {
 		return nil, &waiting{in.up, in.gone}, nil
 	}
 	in.uses++
-	text := Text{ChatTemplate: m.traits.template, BOS: m.traits.bos, EOS: m.traits.eos, Context: m.traits.context}
+	text := Text{ChatTemplate: m.traits.template, BOS: m.traits.bos, EOS: m.traits.eos, Arch: m.manifest.Architecture}
 	return &Lease{ID: m.id, Runner: in.crew.scheduler, Text: text, in: in}, nil, nil
 }
 
