@@ -60,7 +60,7 @@ unit:
 # change, and what needs sqlite, which is C, cannot be built for macOS without its SDK.
 cross:
 	$(GO_WINDOWS) go build $(WITHOUT_SCREEN)
-	$(GO_DARWIN) go build $$($(GO_DARWIN) go list -f '{{.ImportPath}} {{.Deps}}' $(WITHOUT_SCREEN) | grep -v go-sqlite3 | cut -d ' ' -f 1)
+	$(GO_DARWIN) go build $$($(GO_DARWIN) go list -f '{{if .GoFiles}}{{.ImportPath}} {{.Deps}}{{end}}' $(WITHOUT_SCREEN) | grep -v go-sqlite3 | cut -d ' ' -f 1)
 
 bench: node
 	go build -o build/shoal-bench ./packaging/bench
