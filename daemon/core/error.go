@@ -29,6 +29,9 @@ const (
 	CodeInsufficientRAM Code = "insufficient_memory"
 	CodeDiskFull        Code = "disk_full"
 	CodeTimeout         Code = "timeout"
+	CodeInviteExpired   Code = "invite_expired"
+	CodeInviteUsed      Code = "invite_used"
+	CodeInviteRevoked   Code = "invite_revoked"
 	CodeInternal        Code = "internal"
 )
 
@@ -78,6 +81,12 @@ func ReportOf(c Code) Report {
 		return Report{http.StatusServiceUnavailable, "server_error", 8, "There is not enough memory for this model.", "Close other programs, choose a smaller model, or lower the context."}
 	case CodeDiskFull:
 		return Report{http.StatusInsufficientStorage, "server_error", 10, "The disk is full.", "Free some space, or move the data folder."}
+	case CodeInviteExpired:
+		return Report{http.StatusForbidden, "permission_error", 3, "That invite has expired.", "Ask for a new invite code and use it soon."}
+	case CodeInviteUsed:
+		return Report{http.StatusConflict, "conflict_error", 5, "That invite has been used already.", "Each code lets one PC in: ask for one of your own."}
+	case CodeInviteRevoked:
+		return Report{http.StatusForbidden, "permission_error", 3, "That invite has been taken back.", "Ask for a new invite code."}
 	case CodeTimeout:
 		return Report{http.StatusGatewayTimeout, "server_error", 11, "That took too long.", ""}
 	default:

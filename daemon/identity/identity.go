@@ -70,6 +70,9 @@ func (i *Identity) NodeID() string { return hex.EncodeToString(i.Public()) }
 // Public returns the public key.
 func (i *Identity) Public() ed25519.PublicKey { return i.key.Public().(ed25519.PublicKey) }
 
+// Private returns the private key, for the one library that must hold it: the swarm's secure channels.
+func (i *Identity) Private() ed25519.PrivateKey { return i.key }
+
 // Sign signs message.
 func (i *Identity) Sign(message []byte) []byte { return ed25519.Sign(i.key, message) }
 
