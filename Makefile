@@ -3,6 +3,7 @@
 # make build  shoal (window), shoald (command line) and shoal-worker (engine process) in build/
 # make bench  speed against plain llama.cpp: a table, and build/bench.json
 # make lint   format, vet, staticcheck, golangci-lint
+# make generate  the Go code of the protobuf messages; needs protoc and protoc-gen-go v1.36.11
 # make fresh  clone into an empty folder with empty HOME and caches, and run both commands there
 
 SHELL := /bin/bash
@@ -26,7 +27,7 @@ GO_WINDOWS := GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc
 GO_DARWIN := GOOS=darwin GOARCH=arm64 CGO_ENABLED=0
 WITHOUT_SCREEN := ./daemon/... ./app/shoald/... ./app/worker/...
 
-.PHONY: build node window run test unit cross bench lint fresh
+.PHONY: build node window run test unit cross bench lint generate fresh
 
 build: node window
 
@@ -68,6 +69,9 @@ bench: node
 
 lint:
 	packaging/lint.sh
+
+generate:
+	cd daemon/swarm && PATH="$$PATH:$$(go env GOPATH)/bin" protoc --go_out=. --go_opt=paths=source_relative wire/*.proto
 
 fresh:
 	packaging/fresh.sh

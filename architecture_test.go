@@ -66,6 +66,7 @@ var owners = []struct{ library, folders string }{
 	{"github.com/zalando/go-keyring", "daemon/secret"},
 	{"fyne.io/systray", "app"},
 	{"golang.org/x", "daemon app"},
+	{"google.golang.org/protobuf", "daemon/swarm daemon/transfer daemon/pipeline"},
 	{"lukechampine.com/blake3", "daemon/shard"},
 }
 
