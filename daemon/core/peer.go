@@ -118,3 +118,13 @@ func (b Bitmap) With(i int) Bitmap {
 	b[i/64] |= 1 << (i % 64)
 	return b
 }
+
+// Conduct is what a peer did, as far as it changes how much this node trusts it.
+type Conduct string
+
+// What peers do.
+const (
+	ConductGood      Conduct = "good"      // served as asked
+	ConductMalformed Conduct = "malformed" // sent what no honest program sends
+	ConductCorrupt   Conduct = "corrupt"   // sent bytes that do not have the promised hash
+)
