@@ -31,6 +31,7 @@ var layers = []struct {
 	{folder: "daemon/event", only: []string{"daemon/core"}, reason: "events know nobody who sends or reads them"},
 	{folder: "daemon/atomicfile", only: []string{"daemon/core"}, reason: "a file written whole depends on nothing"},
 	{folder: "daemon/config", only: []string{"daemon/core", "daemon/atomicfile"}, reason: "settings know nobody who uses them"},
+	{folder: "daemon/plan", std: true, only: []string{"daemon/core"}, reason: "a plan is computed from what it is given and nothing else"},
 	{folder: "daemon/secret", only: []string{"daemon/core", "daemon/atomicfile"}, reason: "secrets know nobody who uses them"},
 	{folder: "daemon/api", never: []string{"daemon/library", "daemon/store", "daemon/engine", "daemon/shard", "daemon/client"}, reason: "the API serves an interface, not the parts behind it"},
 	{folder: "daemon/engine/worker", never: []string{"daemon/engine/llama"}, reason: "the node must start where libffi is absent; only shoal-worker links llama.cpp"},
