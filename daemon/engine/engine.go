@@ -102,6 +102,10 @@ type Row struct {
 	Pos    int32
 	Seq    int32
 	Sample bool // the last window reports a Sample (or an embedding) after this row
+	// Draft says that Token is a guess at what the row before it, which is of the same sequence and marked Sample,
+	// gives. The last window reports a Sample of this row only if the guess is right, and none of the drafts that
+	// follow a wrong one. The positions of wrong drafts are in the KV cache of every window until they are trimmed.
+	Draft bool
 }
 
 // OpKind is a kind of Op.
@@ -128,6 +132,9 @@ type Sampler struct {
 	core.Sampling
 	// History are the last tokens of the prompt, which the repetition penalties look at.
 	History []int32
+	// Accepted are tokens that the sampler chose before, and that are part of the prompt now because the reply goes on
+	// elsewhere: the grammar and the penalties continue after them.
+	Accepted []int32
 }
 
 // Batch is one unit of work of a window. A window further down the chain gets the same batch with the hidden
@@ -143,7 +150,7 @@ type Batch struct {
 // Output is what a Step gives: hidden states, or samples and embeddings of the last window.
 type Output struct {
 	Hidden     []float32
-	Samples    []Sample    // one per row marked Sample, in the order of the rows
+	Samples    []Sample    // one per row marked Sample but wrong drafts, in the order of the rows
 	Embeddings [][]float32 // with Batch.Embed: one per row marked Sample
 }
 

@@ -32,6 +32,10 @@ func (s *sampler) set(how *engine.Sampler) error {
 	for _, t := range how.History {
 		s.history = mix(s.history, uint64(t))
 	}
+	for _, t := range how.Accepted {
+		s.history = mix(s.history, uint64(t))
+		s.draws++
+	}
 	return nil
 }
 
@@ -79,7 +83,9 @@ func (s *sampler) choose(cfg Config, x uint64, tokens []int32) int32 {
 
 func (s *sampler) scripted(cfg Config, tokens []int32) int32 {
 	if !s.begun {
-		s.begun, s.reply = true, cfg.Reply(append([]int32(nil), tokens...))
+		accepted := len(s.how.Accepted)
+		s.begun, s.reply = true, cfg.Reply(append([]int32(nil), tokens[:len(tokens)-accepted]...))
+		s.reply = s.reply[min(accepted, len(s.reply)):]
 	}
 	if len(s.reply) == 0 {
 		return TokenEnd

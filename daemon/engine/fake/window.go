@@ -218,6 +218,7 @@ func (w *Window) run(b *engine.Batch) *engine.Output {
 	if !w.shape.Last {
 		out.Hidden = room(b.Spare, len(b.Rows)*width)
 	}
+	var before *engine.Sample // of the row before
 	for i, row := range b.Rows {
 		x := uint64(row.Token)
 		if !w.shape.First {
@@ -232,8 +233,12 @@ func (w *Window) run(b *engine.Batch) *engine.Output {
 			v := make([]float32, width)
 			pack(v, x)
 			out.Embeddings = append(out.Embeddings, v)
+		case row.Sample && row.Draft && (before == nil || before.End || before.Token != row.Token):
+			before = nil
 		case row.Sample:
 			out.Samples = append(out.Samples, s.sampler.sample(w.cfg, i, x, s.tokens))
+			sample := out.Samples[len(out.Samples)-1]
+			before = &sample
 		}
 	}
 	return out

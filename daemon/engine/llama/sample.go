@@ -38,6 +38,10 @@ func newSampler(w *Window, s *engine.Sampler) (*sampler, error) {
 			return nil, core.Errorf(core.CodeInvalidRequest, "grammar is not valid GBNF with a rule root").WithParam("grammar")
 		}
 	}
+	if !out.follow(s.Accepted) {
+		out.free()
+		return nil, core.Errorf(core.CodeInvalidRequest, "the grammar does not allow the tokens accepted before").WithParam("grammar")
+	}
 	greedy := s.Temperature <= 0
 	penalties := s.RepeatPenalty != 0 && s.RepeatPenalty != 1 || s.FrequencyPenalty != 0 || s.PresencePenalty != 0
 	if greedy && !penalties && len(s.LogitBias) == 0 {
@@ -59,11 +63,28 @@ func newSampler(w *Window, s *engine.Sampler) (*sampler, error) {
 		out.addRandom(s)
 	}
 	if penalties {
-		for _, t := range s.History[max(0, len(s.History)-penaltyRow):] {
-			binding.SamplerAccept(out.chain, binding.Token(t))
+		for _, list := range [][]int32{s.History, s.Accepted} {
+			for _, t := range list[max(0, len(list)-penaltyRow):] {
+				binding.SamplerAccept(out.chain, binding.Token(t))
+			}
 		}
 	}
 	return out, nil
+}
+
+// follow takes the grammar past tokens. It is false for tokens that the grammar does not allow, at which llama.cpp
+// would end the process.
+func (s *sampler) follow(tokens []int32) bool {
+	if s.grammar == 0 {
+		return true
+	}
+	for _, t := range tokens {
+		if !s.allows(t) {
+			return false
+		}
+		binding.SamplerAccept(s.grammar, binding.Token(t))
+	}
+	return true
 }
 
 func (s *sampler) add(link binding.Sampler) { binding.SamplerChainAdd(s.chain, link) }
@@ -134,9 +155,11 @@ func checkSampler(s *engine.Sampler, vocabulary int) error {
 			return bad("logit_bias", "of token %d of %d is %g", token, vocabulary, b)
 		}
 	}
-	for _, token := range s.History {
-		if token < 0 || int(token) >= vocabulary {
-			return bad("prompt", "has token %d of %d", token, vocabulary)
+	for _, list := range [][]int32{s.History, s.Accepted} {
+		for _, token := range list {
+			if token < 0 || int(token) >= vocabulary {
+				return bad("prompt", "has token %d of %d", token, vocabulary)
+			}
 		}
 	}
 	return nil

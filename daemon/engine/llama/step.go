@@ -196,8 +196,10 @@ func (w *Window) output(b *engine.Batch) (*engine.Output, error) {
 		return out, nil
 	}
 	out := &engine.Output{}
+	right := false // whether a draft in this row would follow what has been sampled
 	for i, r := range b.Rows {
-		if !r.Sample {
+		if !r.Sample || r.Draft && !right {
+			right = false
 			continue
 		}
 		logits, err := binding.GetLogitsIth(w.ctx, int32(i), w.shape.Vocabulary)
@@ -209,6 +211,7 @@ func (w *Window) output(b *engine.Batch) (*engine.Output, error) {
 			return nil, err
 		}
 		out.Samples = append(out.Samples, s)
+		right = !s.End && i+1 < len(b.Rows) && b.Rows[i+1].Token == s.Token
 	}
 	return out, nil
 }

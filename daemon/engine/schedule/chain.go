@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,6 +13,21 @@ import (
 
 // depth is how many batches a chain holds at most, all stages together.
 const depth = 64
+
+// Pipe is a window that works on several batches at once, such as a run of windows on other PCs. In a Chain, Submit
+// takes the place of Step.
+type Pipe interface {
+	engine.Window
+	// Len is how many windows it stands for.
+	Len() int
+	// Submit sends a batch on its way and returns when it has read the batch's hidden states; it may wait until there
+	// is room for the batch. done is called once, in the order of the Submits, from a goroutine that it must not
+	// block; until then the rest of the batch belongs to the pipe. When ctx ends, the rows are skipped if that can
+	// still be done, and the operations reach every window all the same.
+	Submit(ctx context.Context, b *engine.Batch, done func(Passage))
+	// Err tells why Done is closed. Its code is core.CodeEngineCrashed.
+	Err() error
+}
 
 // Chain runs batches through windows in a row, in the order of Submit. Each window works on a batch of its own, so
 // as many batches are under way as there are windows.
@@ -59,8 +75,23 @@ func NewChain(windows []engine.Window) (*Chain, error) {
 // Shape is the shape of the whole chain: all layers, the tightest limit of any window.
 func (c *Chain) Shape() engine.Shape { return c.shape }
 
-// Len is the number of windows.
-func (c *Chain) Len() int { return len(c.windows) }
+// Len is the number of windows, those behind a pipe included.
+func (c *Chain) Len() (n int) {
+	for _, w := range c.windows {
+		if p, ok := w.(Pipe); ok {
+			n += p.Len() - 1
+		}
+	}
+	return n + len(c.windows)
+}
+
+// remote tells whether part of the chain is a Pipe.
+func (c *Chain) remote() bool {
+	return slices.ContainsFunc(c.windows, func(w engine.Window) bool {
+		_, ok := w.(Pipe)
+		return ok
+	})
+}
 
 // Submit sends a batch of tokens into the chain. done is called once, in the order of the Submits, from a goroutine
 // of the chain that it must not block; until then the batch belongs to the chain. When ctx ends, rows that have not
@@ -89,6 +120,10 @@ func (c *Chain) Run(ctx context.Context) error {
 	var group sync.WaitGroup
 	for i, w := range c.windows {
 		group.Go(func() { watch(running, w, stop) })
+		if p, ok := w.(Pipe); ok {
+			group.Go(func() { c.pipe(running, i, p, stop) })
+			continue
+		}
 		group.Go(func() { c.stage(running, i, stop) })
 	}
 	<-running.Done()
@@ -119,6 +154,10 @@ func reason(running context.Context) error {
 func watch(ctx context.Context, w engine.Window, stop context.CancelCauseFunc) {
 	select {
 	case <-w.Done():
+		if p, ok := w.(Pipe); ok {
+			stop(p.Err())
+			return
+		}
 		stop(core.Errorf(core.CodeEngineCrashed, "the worker of layers %d to %d ended", w.Shape().Layers.First, w.Shape().Layers.End))
 	case <-ctx.Done():
 	}
@@ -126,19 +165,28 @@ func watch(ctx context.Context, w engine.Window, stop context.CancelCauseFunc) {
 
 // stage is the goroutine of one window. It ends when the stage before it has.
 func (c *Chain) stage(running context.Context, i int, stop context.CancelCauseFunc) {
-	last := i == len(c.windows)-1
 	for t := range c.in[i] {
 		c.step(running, i, t, stop)
-		if !last {
-			c.in[i+1] <- t
-			continue
-		}
-		c.mu.Lock()
-		c.held--
-		c.mu.Unlock()
-		t.done(t.result)
+		c.pass(i, t)
 	}
-	if !last {
+	c.end(i)
+}
+
+// pass hands a batch to the window after i, or back to who submitted it.
+func (c *Chain) pass(i int, t *transit) {
+	if i < len(c.windows)-1 {
+		c.in[i+1] <- t
+		return
+	}
+	c.mu.Lock()
+	c.held--
+	c.mu.Unlock()
+	t.done(t.result)
+}
+
+// end tells the window after i that no more batches come.
+func (c *Chain) end(i int) {
+	if i < len(c.windows)-1 {
 		close(c.in[i+1])
 	}
 }
@@ -168,18 +216,24 @@ func (c *Chain) step(running context.Context, i int, t *transit, stop context.Ca
 	}
 	begin := time.Now()
 	out, err := c.windows[i].Step(ctx, &b)
-	t.result.Slowest = max(t.result.Slowest, time.Since(begin))
+	c.arrive(running, i, t, Passage{out, time.Since(begin), err}, stop)
+}
+
+// arrive takes in what window i made of a batch.
+func (c *Chain) arrive(running context.Context, i int, t *transit, p Passage, stop context.CancelCauseFunc) {
+	t.result.Slowest = max(t.result.Slowest, p.Slowest)
+	err := p.Err
 	if err == nil {
-		err = c.checkOutput(i, t.batch, out)
+		err = c.checkOutput(i, t.batch, p.Output)
 	}
 	if err != nil {
 		c.failed(running, t, err, stop)
 		return
 	}
 	if i == len(c.windows)-1 {
-		t.result.Output = out
+		t.result.Output = p.Output
 	}
-	t.hidden = out.Hidden
+	t.hidden = p.Output.Hidden
 }
 
 func (c *Chain) failed(running context.Context, t *transit, err error, stop context.CancelCauseFunc) {
@@ -211,18 +265,41 @@ func (c *Chain) checkOutput(i int, b *engine.Batch, out *engine.Output) error {
 		}
 		return nil
 	}
+	if b.Embed {
+		return checkCount(len(out.Embeddings), b)
+	}
+	return checkSamples(b, out.Samples)
+}
+
+func checkCount(got int, b *engine.Batch) error {
 	marked := 0
 	for _, row := range b.Rows {
 		if row.Sample {
 			marked++
 		}
 	}
-	got := len(out.Samples)
-	if b.Embed {
-		got = len(out.Embeddings)
-	}
 	if got != marked {
 		return core.Errorf(core.CodeInternal, "last window gave %d results for %d rows", got, marked)
+	}
+	return nil
+}
+
+// checkSamples refuses samples that do not belong to the rows that must have one, in their order. A draft has one
+// exactly if the sample before it is what it guessed.
+func checkSamples(b *engine.Batch, samples []engine.Sample) error {
+	var before *engine.Sample // of the row before
+	for i, row := range b.Rows {
+		if !row.Sample || row.Draft && (before == nil || before.End || before.Token != row.Token) {
+			before = nil
+			continue
+		}
+		if len(samples) == 0 || samples[0].Row != i {
+			return core.Errorf(core.CodeInternal, "last window gave no sample for row %d", i)
+		}
+		before, samples = &samples[0], samples[1:]
+	}
+	if len(samples) > 0 {
+		return core.Errorf(core.CodeInternal, "last window gave %d samples too many", len(samples))
 	}
 	return nil
 }

@@ -16,6 +16,12 @@ const (
 	flagEnded // the caller's context has ended: apply the operations only
 )
 
+// Flags of a row.
+const (
+	flagSample = 1 << iota
+	flagDraft
+)
+
 // Least sizes of entries, for checking counts.
 const (
 	opSize     = 17
@@ -49,7 +55,7 @@ func appendBatch(b []byte, batch *engine.Batch, half, ended bool) ([]byte, error
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(batch.Rows)))
 	for _, r := range batch.Rows {
 		b = appendI32(appendI32(appendI32(b, r.Token), r.Pos), r.Seq)
-		b = append(b, flags(r.Sample, false))
+		b = append(b, flags(r.Sample, r.Draft))
 	}
 	return appendFloats(b, batch.Hidden, half), nil
 }
@@ -83,7 +89,9 @@ func decodeBatch(data []byte, b *engine.Batch) (ended bool, err error) {
 	n := c.count(rowSize)
 	b.Rows = slices.Grow(b.Rows[:0], n)[:n]
 	for i := range b.Rows {
-		b.Rows[i] = engine.Row{Token: c.i32(), Pos: c.i32(), Seq: c.i32(), Sample: c.u8() != 0}
+		b.Rows[i] = engine.Row{Token: c.i32(), Pos: c.i32(), Seq: c.i32()}
+		mark := c.u8()
+		b.Rows[i].Sample, b.Rows[i].Draft = mark&flagSample != 0, mark&flagDraft != 0
 	}
 	b.Hidden = c.floats(b.Hidden, f&flagHalf != 0)
 	return f&flagEnded != 0, c.end()

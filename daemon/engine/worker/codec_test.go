@@ -22,7 +22,7 @@ func sampleBatch() *engine.Batch {
 				History:  []int32{1, 2, 3},
 			}},
 		},
-		Rows:   []engine.Row{{Token: -1, Pos: 4, Seq: 2}, {Token: 9, Pos: 5, Seq: 2, Sample: true}},
+		Rows:   []engine.Row{{Token: -1, Pos: 4, Seq: 2}, {Token: 9, Pos: 5, Seq: 2, Sample: true}, {Token: 8, Pos: 6, Seq: 2, Sample: true, Draft: true}},
 		Hidden: []float32{1.5, -2, 0, 65504},
 		Embed:  true,
 	}
@@ -98,37 +98,6 @@ func TestTextRoundTrip(t *testing.T) {
 	list, err := decodePieces(appendPieces(nil, pieces))
 	if err != nil || !reflect.DeepEqual(list, pieces) {
 		t.Errorf("%q %v", list, err)
-	}
-}
-
-func TestHalfFloats(t *testing.T) {
-	for h := range 1 << 16 {
-		f := fromHalf(uint16(h))
-		if f != f {
-			if got := fromHalf(toHalf(f)); got == got {
-				t.Fatalf("NaN %#x becomes %v", h, got)
-			}
-			continue
-		}
-		if got := toHalf(f); got != uint16(h) {
-			t.Fatalf("%#x is %v and comes back as %#x", h, f, got)
-		}
-	}
-	for f, want := range map[float32]float32{
-		1 + 1.0/2048:    1,            // a tie goes to even
-		1 + 3.0/2048:    1 + 2.0/1024, // and here up
-		1 + 1.0/2047:    1 + 1.0/1024, // above a tie
-		65519:           65504,        // the largest
-		65520:           float32(math.Inf(1)),
-		-1e30:           float32(math.Inf(-1)),
-		1.0 / (1 << 25): 0,               // a tie with the smallest
-		1.5 / (1 << 24): 2.0 / (1 << 24), // subnormal
-		1e-30:           0,
-		0.333251953125:  0.333251953125, // exact
-	} {
-		if got := fromHalf(toHalf(f)); got != want {
-			t.Errorf("%v becomes %v, want %v", f, got, want)
-		}
 	}
 }
 
