@@ -75,6 +75,8 @@ type Delta struct {
 	Reasoning string
 	ToolCalls []ToolCallDelta
 	Logprobs  []TokenLogprob
+	// Route comes alone, before the first piece: which way the request goes. A reply without one is a local one.
+	Route *Route
 }
 
 // ToolCallDelta is a piece of a tool call. ID and Name come with the first piece of each Index.
@@ -115,4 +117,5 @@ type Reply struct {
 	Logprobs     []TokenLogprob
 	FinishReason string
 	Usage        Usage
+	Route        Route // the way it went in the end
 }

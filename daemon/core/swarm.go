@@ -1,0 +1,174 @@
+package core
+
+import "time"
+
+// NetworkCode is the answer of GET /api/admin/network-code: an invite and how this node stands in its swarm.
+type NetworkCode struct {
+	Code      string    `json:"code"` // "swarm://…"; lets one PC in, so it is to be treated like a password
+	NodeID    string    `json:"node_id"`
+	Phase     string    `json:"phase"` // "seedling" while no peer is connected, else "established"
+	PeerCount int       `json:"peer_count"`
+	InviteID  string    `json:"invite_id"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Joined is the answer of POST /api/admin/join-network.
+type Joined struct {
+	Status  string `json:"status"` // "ok"
+	PeerID  string `json:"peer_id"`
+	Address string `json:"address"`
+	Message string `json:"message"`
+}
+
+// Invite is one entry of GET /api/admin/invites. The code itself is not kept.
+type Invite struct {
+	ID        string     `json:"id"`
+	State     string     `json:"state"` // "open", "used", "expired" or "revoked"
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt time.Time  `json:"expires_at"`
+	UsedBy    string     `json:"used_by"` // the peer that joined with it, or ""
+	UsedAt    *time.Time `json:"used_at"`
+	Nickname  string     `json:"nickname"` // of the peer that joined
+}
+
+// NetworkMap is the answer of GET /api/admin/network-map, by country code; "??" is where nobody knows.
+type NetworkMap struct {
+	Regions map[string]Region `json:"regions"`
+}
+
+// Region is the peers of one country, this node included where it belongs. The maps have model ids as keys.
+type Region struct {
+	Total             int            `json:"total"`
+	Models            map[string]int `json:"models"`             // peers that hold shards of it
+	Demand            map[string]int `json:"demand"`             // requests in the last ten minutes
+	CoverageGaps      []string       `json:"coverage_gaps"`      // models that nobody in the region holds
+	ReplicationTarget map[string]int `json:"replication_target"` // how many peers should hold it
+}
+
+// Acquiring is the answer of POST /api/admin/models/{id}/add.
+type Acquiring struct {
+	Status  string `json:"status"` // "acquiring", or "already_local"
+	ModelID string `json:"model_id"`
+}
+
+// ShardDownload is the answer of POST /api/admin/models/{id}/shards/{index}/download.
+type ShardDownload struct {
+	Status     string `json:"status"` // "already_local", "downloading" or "use_hf"
+	ModelID    string `json:"model_id"`
+	ShardIndex int    `json:"shard_index"`
+	Source     string `json:"source,omitempty"` // "p2p" or "huggingface"
+	Peer       string `json:"peer,omitempty"`   // the nearest that has it
+	RepoID     string `json:"repo_id,omitempty"`
+	Filename   string `json:"filename,omitempty"`
+}
+
+// Download states.
+const (
+	DownloadQueued  = "queued"
+	DownloadRunning = "downloading"
+	DownloadDone    = "completed"
+	DownloadFailed  = "failed"
+)
+
+// Download is one entry of GET /api/admin/downloads: the shards of one model that are being fetched.
+type Download struct {
+	ModelID          string          `json:"model_id"`
+	State            string          `json:"state"` // a download state
+	Source           string          `json:"source"`
+	DownloadedBytes  int64           `json:"downloaded_bytes"`
+	TotalBytes       int64           `json:"total_bytes"`
+	SpeedBytesPerSec int64           `json:"speed_bytes_per_sec"`
+	Shards           []ShardProgress `json:"shards"`
+	Error            string          `json:"error,omitempty"`
+}
+
+// ShardProgress is one shard of a Download.
+type ShardProgress struct {
+	Index            int      `json:"index"`
+	State            string   `json:"state"` // a download state
+	DownloadedBytes  int64    `json:"downloaded_bytes"`
+	TotalBytes       int64    `json:"total_bytes"`
+	SpeedBytesPerSec int64    `json:"speed_bytes_per_sec"`
+	Source           string   `json:"source"` // "p2p" or "huggingface"
+	Peers            []string `json:"peers"`  // who it comes from
+}
+
+// EncryptedPipeline is the answer of GET and PUT /api/admin/models/{id}/encrypted-pipeline.
+type EncryptedPipeline struct {
+	Status        string `json:"status"` // "enabled" or "disabled"
+	ModelID       string `json:"model_id"`
+	Enabled       bool   `json:"enabled"`
+	Ready         bool   `json:"ready"` // this node holds the first and the last shard
+	HasFirstShard bool   `json:"has_first_shard"`
+	HasLastShard  bool   `json:"has_last_shard"`
+	Setting       string `json:"setting"` // "model" when the model has its own, else "global"
+	OverheadNote  string `json:"overhead_note"`
+	Warning       string `json:"warning,omitempty"`
+}
+
+// The ways a request can go.
+const (
+	RouteLocal       = "local"       // one window on this PC
+	RouteSplit       = "split"       // several windows, all on this PC
+	RouteDistributed = "distributed" // windows on other PCs too
+	RouteNone        = "none"        // nobody can serve it
+)
+
+// Route is which way a request went.
+type Route struct {
+	Kind  string   // a route
+	Peers []PeerID // other nodes that took part, in the order of the chain
+}
+
+// PlanReport is the answer of GET /api/admin/plan/{model_id}: the chain that a request would get, and why.
+type PlanReport struct {
+	ModelID      string            `json:"model_id"`
+	Possible     bool              `json:"possible"`
+	Route        string            `json:"route"`
+	Text         string            `json:"text"` // the choice, or the refusal, in words
+	Code         Code              `json:"code"` // of the error that a request would get, or ""
+	Encrypted    bool              `json:"encrypted"`
+	Segments     []PlanSegment     `json:"segments"`
+	Forecast     PlanForecast      `json:"forecast"`
+	Alternatives []PlanAlternative `json:"alternatives"`
+	Reasons      []PlanReason      `json:"reasons"` // why peers are not used or layers have nobody
+}
+
+// PlanSegment is a run of whole shards on one node.
+type PlanSegment struct {
+	NodeID     string   `json:"node_id"`
+	Nickname   string   `json:"nickname"`
+	Local      bool     `json:"local"`
+	FirstShard int      `json:"first_shard"`
+	EndShard   int      `json:"end_shard"` // not in it
+	LayerStart int      `json:"layer_start"`
+	LayerEnd   int      `json:"layer_end"` // not in it
+	Loaded     bool     `json:"loaded"`
+	Measured   bool     `json:"measured"`   // its speed is measured, not guessed
+	ComputeMS  float64  `json:"compute_ms"` // per decoded token
+	LatencyMS  float64  `json:"latency_ms"` // from the segment before it, one way
+	Standbys   []string `json:"standbys"`
+}
+
+// PlanForecast is how fast a chain is expected to be for one request.
+type PlanForecast struct {
+	DecodeTokensPerSecond  float64 `json:"decode_tokens_per_second"`
+	PrefillTokensPerSecond float64 `json:"prefill_tokens_per_second"`
+	LoadMS                 float64 `json:"load_ms"`
+}
+
+// PlanAlternative is another way to run the model and what it would give.
+type PlanAlternative struct {
+	Name     string        `json:"name"` // "local", "split" or "one peer"
+	Segments []PlanSegment `json:"segments"`
+	Forecast PlanForecast  `json:"forecast"`
+}
+
+// PlanReason says in one word, and for which layers, why a peer is not used or nobody can run them.
+type PlanReason struct {
+	Code       string `json:"code"`
+	NodeID     string `json:"node_id"`
+	LayerStart int    `json:"layer_start"` // both 0 when it is about no layers in particular
+	LayerEnd   int    `json:"layer_end"`
+	Text       string `json:"text"` // for example "no_holder: layers 12-17"
+}
