@@ -168,7 +168,7 @@ func TestWhatCannotBeKeptIsNamed(t *testing.T) {
 func TestObjectAndThinking(t *testing.T) {
 	checkMatches(t, "object", grammar.Object(grammar.Options{}), []string{`{}`, `{"a": [1, "b"]}`}, []string{`[]`, ` {}`, `</think>{}`})
 	checkMatches(t, "thinking", grammar.Object(grammar.Options{Thinking: true}),
-		[]string{"</think>{}", "hm, 1 < 2 or </b>?\n</think>\n\n{\"a\":1}"}, []string{`{}`, `hm {}`})
+		[]string{"</think>{}", "hm, 1 << 2 or </b></td>?\n</think>\n\n{\"a\":1}"}, []string{`{}`, `hm {}`})
 }
 
 func TestToolCalls(t *testing.T) {
