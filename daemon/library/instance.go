@@ -150,7 +150,26 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (in *instance) lost() {
 	in.m.mu.Lock()
 	defer in.m.mu.Unlock()
-	in.crew, in.up = nil, make(chan struct{})
+	in.drop()
+}
+
+// drop is lost with the model's mutex held.
+func (in *instance) drop() {
+	if in.crew != nil {
+		in.crew, in.up = nil, make(chan struct{})
+	}
+}
+
+// dead tells whether a worker has ended.
+func (c *crew) dead() bool {
+	for _, w := range c.windows {
+		select {
+		case <-w.Done():
+			return true
+		default:
+		}
+	}
+	return false
 }
 
 // found notes that the workers are up.
