@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,7 +161,10 @@ func TestWindowsGiveTheSameText(t *testing.T) {
 	if len(texts[0]) < 64 || len(slices.Compact(slices.Clone(texts))) != 1 {
 		t.Errorf("the texts differ:\n%s", strings.Join(texts, "\n"))
 	}
-	t.Logf("%q", texts[0])
+	const stock = ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball."
+	if !strings.HasPrefix(texts[0], stock) {
+		t.Errorf("stock llama.cpp says something else: %q", texts[0])
+	}
 }
 
 func TestTheOriginalComesBack(t *testing.T) {
@@ -216,4 +220,89 @@ func TestMetadataOfTheDemoModel(t *testing.T) {
 	if err := json.NewDecoder(response.Body).Decode(&m); err != nil || m.General.Architecture != "llama" || m.Model.BlockCount < 4 || len(m.Raw) == 0 {
 		t.Errorf("%+v, %v", m.General, err)
 	}
+}
+
+// endless is a request whose reply ends only with the context: a grammar lets it say nothing but "a".
+func (n *node) endless(tokens int) *core.GenerateRequest {
+	return &core.GenerateRequest{
+		Model: n.target.Model, Prompt: "What is Shoal?", MaxTokens: tokens, Format: core.Format{Kind: "grammar", GBNF: `root ::= "a" root`},
+	}
+}
+
+func TestWorkerThatIsKilledInTheMiddleOfAReply(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("finds the worker in /proc")
+	}
+	n := start(t)
+	var killed time.Time
+	_, err := n.Generate(t.Context(), n.endless(0), func(core.Delta) error {
+		if killed.IsZero() {
+			killWorkers(t)
+			killed = time.Now()
+		}
+		return nil
+	})
+	if core.CodeOf(err) != core.CodeEngineCrashed {
+		t.Fatalf("got %v", err)
+	}
+	if took := time.Since(killed); took > time.Second {
+		t.Errorf("the error came after %v", took)
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for tick := time.NewTicker(100 * time.Millisecond); ; <-tick.C {
+		reply, err := n.Generate(t.Context(), n.endless(4), func(core.Delta) error { return nil })
+		if err == nil && reply.Usage.CompletionTokens == 4 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no answer 20 s after the crash: %v", err)
+		}
+	}
+}
+
+// killWorkers sends SIGKILL to the workers that this process started.
+func killWorkers(t *testing.T) {
+	t.Helper()
+	children, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Error(err)
+	}
+	for _, file := range children {
+		pids, _ := os.ReadFile(file) // the thread may have ended
+		for _, pid := range strings.Fields(string(pids)) {
+			number, err := strconv.Atoi(pid)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if process, err := os.FindProcess(number); err == nil {
+				_ = process.Kill() // it may have ended
+			}
+		}
+	}
+}
+
+func TestClientThatLeavesFreesTheNode(t *testing.T) {
+	n := start(t)
+	ctx, leave := context.WithCancel(t.Context())
+	var left time.Time
+	_, err := n.Generate(ctx, n.endless(0), func(core.Delta) error {
+		if left.IsZero() {
+			leave()
+			left = time.Now()
+		}
+		return nil
+	})
+	if core.CodeOf(err) != core.CodeCancelled {
+		t.Fatalf("got %v", err)
+	}
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for n.Stats(t.Context()).ActiveRequests > 0 {
+		if time.Since(left) > 5*time.Second {
+			t.Fatal("the request still runs")
+		}
+		<-tick.C
+	}
+	t.Logf("free after %v", time.Since(left))
 }
