@@ -115,7 +115,7 @@ func (m *model) estimate(set config.Settings) int64 {
 			tokens = min(tokens, m.traits.context*set.MaxBatchSize)
 		}
 	}
-	return m.need(engine.Spec{Context: tokens, Sequences: set.MaxBatchSize, BatchRows: batchRows}, false, 1).Total()
+	return m.need(engine.Spec{Context: tokens, Sequences: set.MaxBatchSize, BatchRows: batchRows}, 0, 1).Total()
 }
 
 // Storage tells what the models take of the disk.

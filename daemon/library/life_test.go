@@ -180,7 +180,7 @@ func TestTooLittleMemory(t *testing.T) {
 	m, err := h.find(id)
 	must(t, err)
 	ram, _ := h.cfg.Hardware.Free(t.Context())
-	use := m.need(engine.Spec{Context: 16 << 20, Sequences: 1, BatchRows: batchRows}, false, 1)
+	use := m.need(engine.Spec{Context: 16 << 20, Sequences: 1, BatchRows: batchRows}, 0, 1)
 	if use.RAM <= ram {
 		t.Skipf("this PC has memory for %d bytes of KV cache", use.RAM)
 	}
