@@ -119,6 +119,9 @@ func TestLoadedModelsComeBack(t *testing.T) {
 	if _, err := h.Load(t.Context(), id); core.CodeOf(err) != core.CodeNotReady {
 		t.Errorf("load after the end: %v", err)
 	}
+	if _, err := h.say("m"); core.CodeOf(err) != core.CodeNotReady {
+		t.Errorf("generate after the end: %v", err)
+	}
 	again := furnish(t, dir, fake.Config{})
 	until(t, "both models are loaded again", func() bool { return again.open() == 3 })
 	until(t, "the status says so", func() bool {
