@@ -64,8 +64,10 @@ func load(ctx context.Context, lib *library, spec engine.Spec) (*Window, error) 
 	}
 	defer p.unlock()
 	w := &Window{lib: lib, plan: p, done: make(chan struct{})}
-	w.shape = engine.Shape{Layers: p.layers, First: p.first, Last: p.last, Context: spec.Context,
-		Sequences: spec.Sequences, BatchRows: spec.BatchRows}
+	w.shape = engine.Shape{
+		Layers: p.layers, First: p.first, Last: p.last, Context: spec.Context,
+		Sequences: spec.Sequences, BatchRows: spec.BatchRows,
+	}
 	err = w.loadVocab()
 	if err == nil && !spec.VocabOnly {
 		err = w.loadModel(spec)

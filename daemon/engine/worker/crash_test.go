@@ -35,8 +35,10 @@ func (s stuck) Step(context.Context, *engine.Batch) (*engine.Output, error) {
 func loadStuck(t *testing.T) (w engine.Window, entered func()) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "entered")
-	e := worker.New(worker.Config{Program: os.Args[0], Env: []string{actAs + "=stuck", enteredVariable + "=" + file},
-		Log: slog.New(slog.DiscardHandler)})
+	e := worker.New(worker.Config{
+		Program: os.Args[0], Env: []string{actAs + "=stuck", enteredVariable + "=" + file},
+		Log: slog.New(slog.DiscardHandler),
+	})
 	w = load(t, e, engine.Spec{})
 	return w, func() { waitFor(t, func() bool { _, err := os.Stat(file); return err == nil }) }
 }
@@ -125,8 +127,10 @@ func TestMissingLibrariesAreNamed(t *testing.T) {
 	if core.CodeOf(err) != core.CodeNoRuntime || !strings.Contains(err.(*core.Error).Hint, "libffi8") {
 		t.Errorf("without libffi: %v", err)
 	}
-	empty := worker.New(worker.Config{Program: os.Args[0], Env: []string{actAs + "=llama"}, Runtime: t.TempDir(),
-		Log: slog.New(slog.DiscardHandler)})
+	empty := worker.New(worker.Config{
+		Program: os.Args[0], Env: []string{actAs + "=llama"}, Runtime: t.TempDir(),
+		Log: slog.New(slog.DiscardHandler),
+	})
 	_, err = empty.Info(context.Background())
 	if core.CodeOf(err) != core.CodeNoRuntime || !strings.Contains(err.Error(), "llama") || err.(*core.Error).Hint == "" {
 		t.Errorf("with an empty folder: %v", err)
