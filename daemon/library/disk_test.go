@@ -63,6 +63,52 @@ func TestDeleteAndRescan(t *testing.T) {
 	}
 }
 
+func TestRescanRefusesDamagedShards(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	id := h.bring("m", 0)
+	path := filepath.Join(h.dir, "models", "m", "shard_002.bin")
+	sound, err := os.ReadFile(path)
+	must(t, err)
+	rescan := func(data []byte, want int) {
+		t.Helper()
+		if data == nil {
+			must(t, os.Remove(path))
+		} else {
+			must(t, os.WriteFile(path, data, 0o600))
+		}
+		_, err := h.Rescan(t.Context())
+		must(t, err)
+		if n := h.model(id).HostedShards; n != want {
+			t.Errorf("%d shards count as here, want %d", n, want)
+		}
+	}
+	rescan(nil, layers-1)
+	damaged := slices.Clone(sound)
+	damaged[len(damaged)-1] ^= 1
+	rescan(damaged, layers-1)
+	rescan(sound, layers)
+}
+
+func TestRescanFindsAnotherModelInTheFolder(t *testing.T) {
+	h, other := furnish(t, t.TempDir(), fake.Config{}), furnish(t, t.TempDir(), fake.Config{})
+	id := h.bring("m", 0)
+	_, err := h.Load(t.Context(), id)
+	must(t, err)
+	_, err = other.Import(t.Context(), seededFile(t, "m", 2), 0, nil)
+	must(t, err)
+	folder := filepath.Join(h.dir, "models", "m")
+	must(t, os.RemoveAll(folder))
+	must(t, os.CopyFS(folder, os.DirFS(filepath.Join(other.dir, "models", "m"))))
+	found, err := h.Rescan(t.Context())
+	must(t, err)
+	if !slices.Equal(found.ModelsUpdated, []string{"m"}) || h.open() != 0 || h.model(id).Status != core.StatusReady {
+		t.Errorf("rescan: %+v, %d windows, %s", found, h.open(), h.model(id).Status)
+	}
+	if got, want := h.model(id).Shards[0].Hash, other.model(id).Shards[0].Hash; got != want {
+		t.Errorf("the old model is still listed: hash %s, want %s", got, want)
+	}
+}
+
 func TestQuota(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	h.change(func(s *config.Settings) { s.MaxDiskMB = 0 })

@@ -53,7 +53,7 @@ type Library struct {
 	closed bool
 }
 
-// New makes a Library; it knows no models before Rescan or Run.
+// New makes a Library; it knows no models before Scan.
 func New(cfg Config) *Library {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Library{cfg: cfg, ctx: ctx, stop: stop, firstBackOff: firstBackOff, sweepEvery: sweepEvery,

@@ -62,8 +62,7 @@ func build(t *testing.T, dir string, cfg fake.Config) *house {
 		Settings: h.settings, Key: key, Events: &event.Bus{}, Log: slog.New(slog.DiscardHandler),
 	})
 	h.firstBackOff, h.sweepEvery = 100*time.Millisecond, 50*time.Millisecond
-	_, err = h.Rescan(t.Context())
-	must(t, err)
+	must(t, h.Scan(t.Context()))
 	return h
 }
 
@@ -102,9 +101,12 @@ func (h *house) bring(name string, windows int) core.ModelID {
 	return id
 }
 
-func modelFile(t *testing.T, name string) string {
+func modelFile(t *testing.T, name string) string { return seededFile(t, name, 1) }
+
+// seededFile writes a generated model; another seed gives other weights.
+func seededFile(t *testing.T, name string, seed uint64) string {
 	t.Helper()
-	m, err := gguftest.New(gguftest.Config{Name: name, Layers: layers, Seed: uint64(len(name))})
+	m, err := gguftest.New(gguftest.Config{Name: name, Layers: layers, Seed: seed})
 	must(t, err)
 	path := filepath.Join(t.TempDir(), name+".gguf")
 	must(t, m.WriteFile(path))
