@@ -2,6 +2,7 @@ package library
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -92,7 +93,7 @@ func (c *crew) serve(ctx context.Context) error {
 		}()
 	}
 	<-ctx.Done()
-	if context.Cause(ctx) == error(died) {
+	if errors.Is(context.Cause(ctx), died) {
 		return died
 	}
 	return nil

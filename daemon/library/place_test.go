@@ -15,8 +15,12 @@ func TestThreadsFollowContribution(t *testing.T) {
 		set, cores int
 		want       int
 	}{
-		{config.Minimal, 0, 8, 4}, {config.Moderate, 0, 8, 6}, {config.Maximum, 0, 8, 8},
-		{config.Minimal, 0, 1, 1}, {config.Moderate, 0, 2, 1}, {config.Minimal, 12, 8, 12},
+		{config.Minimal, 0, 8, 4},
+		{config.Moderate, 0, 8, 6},
+		{config.Maximum, 0, 8, 8},
+		{config.Minimal, 0, 1, 1},
+		{config.Moderate, 0, 2, 1},
+		{config.Minimal, 12, 8, 12},
 	} {
 		if got := threads(config.Settings{Contribution: c.level, Threads: c.set}, c.cores); got != c.want {
 			t.Errorf("%s of %d cores, %d set: %d threads, want %d", c.level, c.cores, c.set, got, c.want)
