@@ -146,13 +146,13 @@ func (s *script) check(t *testing.T, c chain) {
 	}
 }
 
-// cuts are all ways to make two windows, and some to make three.
+// cuts are all ways to make two or three windows.
 func cuts(layers int) (list [][]int) {
 	for a := 1; a < layers; a++ {
 		list = append(list, []int{0, a, layers})
-	}
-	for a := 1; a+1 < layers; a += 2 {
-		list = append(list, []int{0, a, a + 1, layers})
+		for b := a + 1; b < layers; b++ {
+			list = append(list, []int{0, a, b, layers})
+		}
 	}
 	return list
 }
