@@ -296,7 +296,7 @@ func readPNG(t *testing.T, file string) image.Image {
 	return img
 }
 
-// session is a running shoal.
+// session is a running program of ours.
 type session struct {
 	t       *testing.T
 	cmd     *exec.Cmd
@@ -308,11 +308,17 @@ type session struct {
 	out bytes.Buffer // stdout and stderr; guarded by mu
 }
 
-// start starts the program on a data folder of its own.
+// start starts shoal on the test's data folder.
 func (d *desk) start(args ...string) *session {
 	d.t.Helper()
+	return d.launch("shoal", append([]string{"-data-dir", filepath.Join(d.dir, "data")}, args...)...)
+}
+
+// launch starts one of the programs.
+func (d *desk) launch(program string, args ...string) *session {
+	d.t.Helper()
 	s := &session{t: d.t, dataDir: filepath.Join(d.dir, "data"), done: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(d.dir, "shoal"), append([]string{"-data-dir", s.dataDir}, args...)...)
+	s.cmd = exec.Command(filepath.Join(d.dir, program), args...)
 	s.cmd.Env = d.env
 	s.cmd.Stdout, s.cmd.Stderr = s, s
 	if err := s.cmd.Start(); err != nil {

@@ -95,6 +95,47 @@ func TestCloseQuitsWithoutTray(t *testing.T) {
 	s.waitForEnd(0)
 }
 
+// Started with the session, Shoal waits in the tray.
+func TestHiddenStart(t *testing.T) {
+	d := newDesk(t)
+	tray := d.watchTray()
+	s := d.start("-listen", "127.0.0.1:0", "-hidden")
+	tray.waitForItem()
+	tray.until("the node is ready", func() bool { return strings.Contains(tray.tooltip(), "Ready") })
+	if id := d.window(); id != "" {
+		t.Errorf("window %s is on the screen", id)
+	}
+	tray.click("New chat")
+	d.waitForWindow(s)
+	tray.click("Quit")
+	s.waitForEnd(0)
+}
+
+// Where shoald serves the data folder already, the window shows that node and leaves it running.
+func TestShowsTheNodeOfShoald(t *testing.T) {
+	d := newDesk(t)
+	d.build("shoald", "./shoald")
+	served := d.launch("shoald", "serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(d.dir, "data"))
+	served.until("shoald serves", func() bool { return served.version().Engine != "" })
+	s := d.start()
+	d.waitForWindow(s)
+	s.until("the node is found", func() bool { return strings.Contains(s.log(), "showing the node of another process") })
+	d.press("ctrl+n")
+	d.settle()
+	d.typeText("What is Shoal?")
+	d.press("Return")
+	served.until("shoald answers", func() bool { return served.stats().Inference.TokensGenerated > 0 })
+	d.settle()
+	d.shoot("desktop-8-shoald")
+	d.closeWindow()
+	s.waitForEnd(0)
+	if served.ended() {
+		t.Error("closing the window ended shoald")
+	}
+	served.interrupt()
+	served.waitForEnd(0)
+}
+
 func TestSmallWindow(t *testing.T) {
 	d := newDesk(t)
 	s := d.start("-listen", "127.0.0.1:0")
