@@ -153,20 +153,26 @@ func TestRealSamplerKeepsToSchemas(t *testing.T) {
 		schema string
 		check  func(v any) bool
 	}{
-		{`{"type":"object","properties":{"n":{"type":"integer","minimum":-12,"maximum":105},"s":{"type":"string","minLength":1,"maxLength":8},"o":{"type":"boolean"}},"required":["n","s"]}`,
+		{
+			`{"type":"object","properties":{"n":{"type":"integer","minimum":-12,"maximum":105},"s":{"type":"string","minLength":1,"maxLength":8},"o":{"type":"boolean"}},"required":["n","s"]}`,
 			func(v any) bool {
 				o, _ := v.(map[string]any)
 				n, okN := o["n"].(float64)
 				s, okS := o["s"].(string)
 				return okN && okS && n >= -12 && n <= 105 && len([]rune(s)) <= 8
-			}},
+			},
+		},
 		{`{"type":"array","items":{"enum":["red","gr\"een",3,null]},"minItems":2,"maxItems":4}`, func(v any) bool { l, _ := v.([]any); return len(l) >= 2 && len(l) <= 4 }},
 		{`{"type":"string","pattern":"^[A-C]{2}-(x|y\\d+\")[^a-z]$"}`, func(v any) bool { s, _ := v.(string); return len(s) >= 5 && s[2] == '-' }},
 		{`{"type":"string","format":"date-time"}`, func(v any) bool { s, _ := v.(string); return len(s) >= 20 && s[10] == 'T' }},
-		{`{"type":"object","properties":{"a-b":{"type":"null"},"a]":{"type":"number","minimum":0}},"additionalProperties":{"type":"integer","maximum":9},"required":["a]"]}`,
-			func(v any) bool { o, _ := v.(map[string]any); n, ok := o["a]"].(float64); return ok && n >= 0 }},
-		{`{"$ref":"#/$defs/n","$defs":{"n":{"type":"object","properties":{"v":{"type":"integer","minimum":7},"next":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/n"}]}},"required":["v"]}}}`,
-			func(v any) bool { o, _ := v.(map[string]any); n, ok := o["v"].(float64); return ok && n >= 7 }},
+		{
+			`{"type":"object","properties":{"a-b":{"type":"null"},"a]":{"type":"number","minimum":0}},"additionalProperties":{"type":"integer","maximum":9},"required":["a]"]}`,
+			func(v any) bool { o, _ := v.(map[string]any); n, ok := o["a]"].(float64); return ok && n >= 0 },
+		},
+		{
+			`{"$ref":"#/$defs/n","$defs":{"n":{"type":"object","properties":{"v":{"type":"integer","minimum":7},"next":{"anyOf":[{"type":"null"},{"$ref":"#/$defs/n"}]}},"required":["v"]}}}`,
+			func(v any) bool { o, _ := v.(map[string]any); n, ok := o["v"].(float64); return ok && n >= 7 },
+		},
 	} {
 		whole := 0
 		for seed := range uint32(8) {
