@@ -123,7 +123,12 @@ func start(o options, stderr io.Writer) error {
 	}
 	d := newDesktop(node)
 	ended := make(chan error, 1)
-	go func() { ended <- node.Run(ctx); d.post(d.app.Quit) }()
+	go func() {
+		ended <- node.Run(ctx)
+		if ctx.Err() == nil {
+			d.post(d.app.Quit) // the node ended by itself: there is nothing left to show
+		}
+	}()
 	go one.serve(ctx, func(m message) { d.post(func() { d.receive(m) }) })
 	d.run(ctx, o)
 	stop()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -36,6 +37,7 @@ type screen struct {
 	shell   *page.Shell
 	backend ui.Backend
 	tray    *tray // nil where the desktop has none
+	live    atomic.Bool
 }
 
 // newDesktop makes the window; nothing is shown before run.
@@ -72,8 +74,13 @@ func newDesktop(b ui.Backend) *screen {
 	return d
 }
 
-// post runs fn on the goroutine that draws. It is the only way from anywhere else to the screen.
-func (d *screen) post(fn func()) { fyne.Do(fn) }
+// post runs fn on the goroutine that draws. It is the only way from anywhere else to the screen. Before the screen is
+// there and after it has gone there is nothing to draw, and fn is dropped.
+func (d *screen) post(fn func()) {
+	if d.live.Load() {
+		fyne.Do(fn)
+	}
+}
 
 // bindKeys makes the shortcuts of the program work; those of the pages are the shell's.
 func (d *screen) bindKeys() {
@@ -93,12 +100,15 @@ func (d *screen) setLook(m theme.Mode) {
 func (d *screen) run(ctx context.Context, o options) {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
+	d.app.Lifecycle().SetOnStopped(func() { d.live.Store(false) })
 	d.app.Lifecycle().SetOnStarted(func() {
+		d.live.Store(true)
 		work.Go(func() { d.shell.Run(ctx) })
 		time.AfterFunc(settled, debug.FreeOSMemory)
 		d.receive(message{Files: absolute(o.files), Hidden: o.hidden && d.tray != nil && trayShown()})
 	})
 	d.app.Run()
+	d.live.Store(false)
 	cancel()
 	work.Wait()
 }

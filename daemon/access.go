@@ -48,7 +48,7 @@ func (a Access) Curl(keyCommand string) string {
 	if filepath.IsAbs(a.Place) {
 		keyCommand = "cat " + ShellWord(a.Place)
 	}
-	return "curl " + a.URL + `/v1/chat/completions -H "Authorization: Bearer $(` + keyCommand + `)" ` +
+	return "curl -sS " + a.URL + `/v1/chat/completions -H "Authorization: Bearer $(` + keyCommand + `)" ` +
 		`-H "Content-Type: application/json" ` +
 		`-d '{"model":"auto","temperature":0,"messages":[{"role":"user","content":"What is Shoal?"}]}'`
 }

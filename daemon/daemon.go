@@ -159,7 +159,7 @@ func (n *Node) assemble(ctx context.Context) error {
 		Dir: n.path("models"), Engine: n.engine, Store: n.store, Hardware: n.hardware, Settings: n.settings.Get,
 		Key: n.identity, Events: n.events, Log: n.log,
 	})
-	if _, err := n.Rescan(ctx); err != nil {
+	if err := n.Scan(ctx); err != nil {
 		return err
 	}
 	if err := n.importDemo(ctx); err != nil {

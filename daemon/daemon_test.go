@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -147,6 +148,24 @@ func TestOneNodePerFolder(t *testing.T) {
 	n, err := New(t.Context(), setup(t, dir))
 	must(t, err)
 	n.Close()
+}
+
+func TestAddressThatIsTaken(t *testing.T) {
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	defer taken.Close()
+	cfg := setup(t, t.TempDir())
+	cfg.Flags["listen"] = taken.Addr().String()
+	n, err := New(t.Context(), cfg)
+	must(t, err)
+	if err := n.Run(t.Context()); core.CodeOf(err) != core.CodeConflict {
+		t.Errorf("got %v, want conflict", err)
+	}
+	again, err := New(t.Context(), cfg)
+	if err != nil {
+		t.Fatalf("the failed node keeps its folder: %v", err)
+	}
+	again.Close()
 }
 
 func TestShutdownOverHTTP(t *testing.T) {

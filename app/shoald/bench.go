@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
+	"math/rand/v2"
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/api"
@@ -13,7 +13,7 @@ import (
 
 type benchCmd struct {
 	Model  string `arg:"" optional:"" default:"auto" help:"Model id; auto takes the one that is loaded or set as default."`
-	Prompt int    `default:"512" help:"Words of the prompt."`
+	Prompt int    `default:"512" help:"Tokens of the prompt, fewer where the model's context is short."`
 	Tokens int    `default:"64" help:"Most tokens of the answer."`
 	Rounds int    `default:"3" help:"How often; the best round counts."`
 }
@@ -34,12 +34,13 @@ func (c *benchCmd) Run(s *session) error {
 		return core.Errorf(core.CodeInvalidRequest, "--prompt and --rounds must be at least 1, --tokens at least 2")
 	}
 	return s.withAnswers(func(ctx context.Context, n api.Node) error {
-		if _, err := c.round(ctx, n, 0); err != nil { // loads the model and warms it up
+		vocabulary, err := c.prepare(ctx, n)
+		if err != nil {
 			return err
 		}
 		var best speed
-		for i := range c.Rounds {
-			got, err := c.round(ctx, n, i+1)
+		for range c.Rounds {
+			got, err := c.round(ctx, n, vocabulary)
 			if err != nil {
 				return err
 			}
@@ -54,17 +55,38 @@ func (c *benchCmd) Run(s *session) error {
 	})
 }
 
-// round times one request. Each round starts with other words, so that no cached prefix shortens the work.
-func (c *benchCmd) round(ctx context.Context, n api.Node, number int) (speed, error) {
-	words := strings.Fields("one two three four five six seven eight nine ten")
-	var prompt strings.Builder
-	for i := range c.Prompt {
-		prompt.WriteString(words[(i*7+number)%len(words)] + " ")
+// prepare loads the model and warms it up, cuts the prompt to what its context holds and returns the number of
+// tokens it knows.
+func (c *benchCmd) prepare(ctx context.Context, n api.Node) (vocabulary int, err error) {
+	reply, err := n.Generate(ctx, &core.GenerateRequest{Model: c.Model, Requester: "bench", Prompt: "one two three", MaxTokens: 8}, ignore)
+	if err != nil {
+		return 0, err
+	}
+	c.Model = reply.Model
+	id, err := core.ParseModelID(reply.Model)
+	if err != nil {
+		return 0, err
+	}
+	meta, err := n.Metadata(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	c.Prompt = max(1, min(c.Prompt, meta.Model.ContextLength-c.Tokens-1))
+	return meta.Model.VocabSize, nil
+}
+
+func ignore(core.Delta) error { return nil }
+
+// round times one request. Its prompt is random, so that no cached prefix shortens the work.
+func (c *benchCmd) round(ctx context.Context, n api.Node, vocabulary int) (speed, error) {
+	prompt := make([]int32, c.Prompt)
+	for i := range prompt {
+		prompt[i] = rand.Int32N(int32(vocabulary))
 	}
 	start := time.Now()
 	var first, last time.Time
 	reply, err := n.Generate(ctx, &core.GenerateRequest{
-		Model: c.Model, Requester: fmt.Sprintf("bench-%d-%d", start.UnixNano(), number), Prompt: prompt.String(), MaxTokens: c.Tokens,
+		Model: c.Model, Requester: "bench", PromptIDs: prompt, MaxTokens: c.Tokens,
 	}, func(core.Delta) error {
 		last = time.Now()
 		if first.IsZero() {

@@ -98,7 +98,7 @@ func serve(t *testing.T, u user) *server {
 	cmd := exec.CommandContext(t.Context(), binary, "serve", "--data-dir", u.dataDir(), "--listen", "127.0.0.1:0")
 	cmd.Env = u.environ()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 20 * time.Second
+	cmd.WaitDelay = 60 * time.Second
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestServe(t *testing.T) {
 	u := newUser(t)
 	u.needRuntime()
 	s := serve(t, u)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	curl := exec.CommandContext(ctx, "bash", "-c", s.curl)
 	curl.Env = append(u.environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
@@ -157,7 +157,7 @@ func TestServe(t *testing.T) {
 	}
 	select {
 	case <-s.ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the node did not stop")
 	}
 	if code := s.cmd.ProcessState.ExitCode(); code != 0 {

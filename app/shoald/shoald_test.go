@@ -107,7 +107,7 @@ func (u user) run(args ...string) result { return u.runIn("", args...) }
 
 func (u user) runIn(input string, args ...string) result {
 	u.t.Helper()
-	ctx, cancel := context.WithTimeout(u.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(u.t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := u.command(ctx, args...)
 	var out, errOut bytes.Buffer

@@ -98,13 +98,20 @@ func listenURL(listen string) string {
 	return "http://" + listen
 }
 
-// inProcess calls fn with a node of this process on the data folder, which nobody reaches from outside.
+// inProcess calls fn with a node of this process on the data folder. It does not run: models stay on the disk, so that
+// a list of them costs no memory.
 func (s *session) inProcess(fn func(context.Context, api.Node) error) error {
 	cfg := s.cli.nodeConfig()
 	cfg.NoAPI = true
-	return runNode(s.ctx, cfg, func(ctx context.Context, n *daemon.Node) error { return fn(ctx, n) })
+	n, err := daemon.New(s.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	return fn(s.ctx, n)
 }
 
+// inProcessWithDemo calls fn with a node of this process that runs, so that it can answer.
 func (s *session) inProcessWithDemo(fn func(context.Context, api.Node) error) error {
 	cfg := s.cli.nodeConfig()
 	cfg.NoAPI, cfg.Demo, cfg.DemoName = true, assets.Demo, assets.DemoName

@@ -20,10 +20,10 @@ func (s *Server) entry(r route) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		began := time.Now()
 		err := s.attempt(c, r)
+		s.metrics.request(r, err, time.Since(began))
 		if err != nil {
 			s.writeError(c, err)
 		}
-		s.metrics.request(r, err, time.Since(began))
 	}
 }
 

@@ -213,8 +213,8 @@ func (g *guard) checkKey(c *gin.Context, need access, local bool) error {
 	if need == accessHere && !local {
 		return core.Errorf(core.CodeForbidden, "this can only be done on the PC that the node runs on")
 	}
-	given, ok := strings.CutPrefix(c.Request.Header.Get("Authorization"), "Bearer ")
-	if !ok || given == "" {
+	scheme, given, _ := strings.Cut(c.Request.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || given == "" {
 		return core.Errorf(core.CodeUnauthorized, "this needs the API key")
 	}
 	if sameKey(given, g.node.APIKey()) {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -244,6 +245,10 @@ func TestRates(t *testing.T) {
 func TestBodiesThatAreRefused(t *testing.T) {
 	f := start(t, &apitest.Node{}, api.Config{Limits: api.Limits{BodyBytes: 1 << 20}})
 	const path = "/v1/chat/completions"
+	valid, err := json.Marshal(chat(apitest.Loaded, "hi")) // only its type is wrong
+	if err != nil {
+		t.Fatal(err)
+	}
 	deep := func(n int) string { return strings.Repeat(`{"a":[`, n/2) + strings.Repeat(`]}`, n/2) }
 	for _, test := range []struct {
 		name    string
@@ -254,9 +259,9 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		{"too large", strings.Repeat(" ", 1<<20+1), http.StatusRequestEntityTooLarge, nil},
 		{"too deep", deep(66), http.StatusBadRequest, nil},
 		{"far too deep", deep(1 << 17), http.StatusBadRequest, nil},
-		{"a form", "model=x", http.StatusBadRequest, []string{"Content-Type", "", "Content-Type", "application/x-www-form-urlencoded"}},
-		{"plain text", `{}`, http.StatusBadRequest, []string{"Content-Type", "", "Content-Type", "text/plain"}},
-		{"no type", `{}`, http.StatusBadRequest, []string{"Content-Type", ""}},
+		{"a form", valid, http.StatusBadRequest, []string{"Content-Type", "", "Content-Type", "application/x-www-form-urlencoded"}},
+		{"plain text", valid, http.StatusBadRequest, []string{"Content-Type", "", "Content-Type", "text/plain"}},
+		{"no type", valid, http.StatusBadRequest, []string{"Content-Type", ""}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			response, data := f.do(t, "POST", path, test.body, test.headers...)

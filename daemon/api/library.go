@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -182,7 +183,7 @@ func (s *Server) rescan(c *call) error {
 // modelID is the path parameter id.
 func (c *call) modelID() (core.ModelID, error) {
 	id, err := core.ParseModelID(c.Param("id"))
-	if e, ok := err.(*core.Error); ok {
+	if e, ok := errors.AsType[*core.Error](err); ok {
 		return id, e.WithParam("id")
 	}
 	return id, err

@@ -11,8 +11,8 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// eventStream writes server-sent events. The header goes out with the first event or, when nothing happens for a
-// while, with the first keep-alive comment; until then the reply can still be an error with its own status.
+// eventStream writes server-sent events. The header goes out with the first event or, when none comes for a while,
+// with the first keep-alive comment; until then the reply can still be an error with its own status.
 type eventStream struct {
 	c    *gin.Context
 	stop chan struct{}
@@ -22,7 +22,8 @@ type eventStream struct {
 	opened bool
 }
 
-// openEvents starts a stream with a comment after each keepAlive of silence. It must be closed.
+// openEvents starts a stream with a comment every keepAlive, which proxies and clients need while a long prompt is
+// read. It must be closed.
 func openEvents(c *gin.Context, keepAlive time.Duration) *eventStream {
 	e := &eventStream{c: c, stop: make(chan struct{})}
 	e.over.Go(func() { e.keepOpen(keepAlive) })

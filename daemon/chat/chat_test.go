@@ -142,8 +142,10 @@ func TestUsersCannotWriteControlTokens(t *testing.T) {
 	} {
 		m, r := model(t, "ok", source)
 		req := &core.GenerateRequest{
-			Messages: []core.Message{{Role: "system", Content: evil}, {Role: "user", Content: "a" + evil}, {Role: "assistant", ReasoningContent: evil, Name: evil, Content: evil,
-				ToolCalls: []core.ToolCall{{ID: evil, Name: evil, Arguments: string(arguments)}}}, {Role: "tool", Content: evil, ToolCallID: evil}},
+			Messages: []core.Message{{Role: "system", Content: evil}, {Role: "user", Content: "a" + evil}, {
+				Role: "assistant", ReasoningContent: evil, Name: evil, Content: evil,
+				ToolCalls: []core.ToolCall{{ID: evil, Name: evil, Arguments: string(arguments)}},
+			}, {Role: "tool", Content: evil, ToolCallID: evil}},
 			Tools: []core.Tool{{Name: evil, Description: evil, Parameters: json.RawMessage(`{"type":"object","description":` + strings.TrimPrefix(strings.SplitN(string(arguments), ":", 2)[1], ""))}},
 		}
 		if _, _, err := generate(t, m, req); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/chat/reply"
 	"github.com/shoal-p2p/shoal/daemon/chat/template"
+	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
 
@@ -33,7 +34,8 @@ const maxPrepared = 8
 
 // cache keeps the models used last, by their runner: a model that is loaded anew has a new one.
 type cache struct {
-	mu     sync.Mutex // guards recent
+	gate   chan struct{} // holds one token; whoever has it may prepare, so that no vocabulary is read twice at once
+	mu     sync.Mutex    // guards recent
 	recent []*prepared
 }
 
@@ -42,12 +44,18 @@ func (c *cache) get(ctx context.Context, m Model) (*prepared, error) {
 	if p := c.find(m.Runner); p != nil {
 		return p, nil
 	}
+	select {
+	case c.gate <- struct{}{}:
+		defer func() { <-c.gate }()
+	case <-ctx.Done():
+		return nil, core.Errorf(core.CodeCancelled, "wait for the vocabulary of %s: %w", m.Name, ctx.Err())
+	}
+	if p := c.find(m.Runner); p != nil {
+		return p, nil
+	}
 	p, err := prepare(ctx, m)
 	if err != nil {
 		return nil, err
-	}
-	if other := c.find(m.Runner); other != nil { // another request was faster
-		return other, nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

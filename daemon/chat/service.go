@@ -15,7 +15,7 @@ import (
 type Service struct{ models cache }
 
 // New makes a Service.
-func New() *Service { return &Service{} }
+func New() *Service { return &Service{cache{gate: make(chan struct{}, 1)}} }
 
 // Generate continues a conversation or a prompt. It calls emit for each piece of the reply, in order and from one
 // goroutine, and returns the whole. Errors carry a code: core.CodeInvalidRequest, CodeUnsupported and

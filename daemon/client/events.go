@@ -47,7 +47,10 @@ func (s *subscription) follow(ctx context.Context) bool {
 		header.Set("Authorization", "Bearer "+s.client.cfg.Key)
 	}
 	url := "ws" + strings.TrimPrefix(s.client.cfg.URL, "http") + "/api/admin/ws"
-	conn, _, err := dialer.DialContext(ctx, url, header)
+	conn, response, err := dialer.DialContext(ctx, url, header)
+	if response != nil {
+		response.Body.Close()
+	}
 	if err != nil {
 		s.client.cfg.OnError(s.client.connectionError(ctx, err))
 		return false

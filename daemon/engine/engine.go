@@ -40,7 +40,7 @@ type Device struct {
 
 // Spec says which window to load and how much of the PC it may use.
 type Spec struct {
-	ModelDir   string // folder with manifest.json, gguf_header.bin and the shard files
+	ModelDir   string // folder with manifest.json, gguf_header.bin and the shard files; or a GGUF file, to load whole
 	FirstShard int    // first shard of the window
 	EndShard   int    // one past the last shard
 	Context    int    // KV cache size in tokens, all sequences together

@@ -3,6 +3,7 @@ package library
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,8 +13,18 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/shard"
 )
 
-// Rescan looks at the models folder again: models that were put there or taken away, and shards of those known.
-func (l *Library) Rescan(ctx context.Context) (core.Rescanned, error) {
+// Scan finds the models of the folder. It is called once, before Run; shards are taken to be what they were when they
+// were written.
+func (l *Library) Scan(ctx context.Context) error {
+	_, err := l.rescan(ctx, false)
+	return err
+}
+
+// Rescan looks at the models folder again: models that were put there or taken away, and shards of those known. A shard
+// that is new is read and checked against the manifest; a damaged one counts as missing.
+func (l *Library) Rescan(ctx context.Context) (core.Rescanned, error) { return l.rescan(ctx, true) }
+
+func (l *Library) rescan(ctx context.Context, check bool) (core.Rescanned, error) {
 	opened, problems, err := l.disk().Scan()
 	if err != nil {
 		return core.Rescanned{}, err
@@ -26,7 +37,7 @@ func (l *Library) Rescan(ctx context.Context) (core.Rescanned, error) {
 	for _, o := range opened {
 		id := o.Manifest.ModelID
 		seen[id] = true
-		updated, err := l.adopt(ctx, o)
+		updated, err := l.adopt(ctx, o, check)
 		if err != nil {
 			return out, err
 		}
@@ -47,11 +58,16 @@ func (l *Library) Rescan(ctx context.Context) (core.Rescanned, error) {
 	return out, nil
 }
 
-// adopt takes a model of the disk into the list, or notes which of its shards are there now. It tells whether
-// anything changed.
-func (l *Library) adopt(ctx context.Context, o *shard.Model) (bool, error) {
+// adopt takes a model of the disk into the list, or notes which of its shards are there now; with check, shards that
+// are new are verified. It tells whether anything changed.
+func (l *Library) adopt(ctx context.Context, o *shard.Model, check bool) (bool, error) {
 	id := o.Manifest.ModelID
 	fresh := newModel(id, o)
+	if check {
+		if err := l.verifyNew(ctx, o, fresh); err != nil {
+			return false, err
+		}
+	}
 	fresh.source = readSource(o)
 	locked, err := l.cfg.Store.LockedShards(ctx, id)
 	if err != nil {
@@ -63,10 +79,54 @@ func (l *Library) adopt(ctx context.Context, o *shard.Model) (bool, error) {
 	if fresh.windows, err = l.cfg.Store.Windows(ctx, id); err != nil {
 		return false, err
 	}
-	if known := l.add(fresh); known != fresh {
+	known := l.add(fresh)
+	switch {
+	case known == fresh:
+		return true, nil
+	case known.manifest.SHA256 == fresh.manifest.SHA256 && len(known.local) == len(fresh.local):
 		return known.refresh(fresh), nil
 	}
-	return true, nil
+	return true, l.supersede(ctx, known, fresh)
+}
+
+// verifyNew checks the shards that were not there before and takes damaged ones for missing.
+func (l *Library) verifyNew(ctx context.Context, o *shard.Model, fresh *model) error {
+	before := make([]bool, len(fresh.local))
+	if known, err := l.find(fresh.id); err == nil && known.manifest.SHA256 == fresh.manifest.SHA256 {
+		known.mu.Lock()
+		copy(before, known.local)
+		known.mu.Unlock()
+	}
+	for i, local := range fresh.local {
+		if !local || before[i] {
+			continue
+		}
+		err := o.VerifyShard(ctx, i)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			fresh.local[i] = false
+			l.cfg.Log.Warn("shard is damaged", "model", fresh.id.String(), "shard", i, "err", err)
+			l.activity("shard_damaged", fresh.id, fmt.Sprintf("Shard %d of %s is damaged and is not used.", i, fresh.id), "warning")
+		}
+	}
+	return nil
+}
+
+// supersede puts another model in the place of one whose folder now holds it.
+func (l *Library) supersede(ctx context.Context, old, fresh *model) error {
+	if err := old.enter(ctx); err != nil {
+		return err
+	}
+	defer old.leave()
+	if _, err := l.unload(ctx, old); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.models[fresh.id] = fresh
+	return nil
 }
 
 // add puts a model on the list unless it is there, and returns the one that is.

@@ -107,7 +107,7 @@ func (l *Library) importFile(ctx context.Context, id core.ModelID, path string, 
 			return nil, err
 		}
 	}
-	if _, err := l.adopt(ctx, opened); err != nil {
+	if _, err := l.adopt(ctx, opened, false); err != nil {
 		return nil, err
 	}
 	m, err := l.find(id)

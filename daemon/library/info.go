@@ -115,14 +115,16 @@ func (m *model) estimate(set config.Settings) int64 {
 			tokens = min(tokens, m.traits.context*set.MaxBatchSize)
 		}
 	}
-	return m.need(engine.Spec{Context: tokens, Sequences: set.MaxBatchSize, BatchRows: batchRows}, false, 1).Total()
+	return m.need(engine.Spec{Context: tokens, Sequences: set.MaxBatchSize, BatchRows: batchRows}, 0, 1).Total()
 }
 
 // Storage tells what the models take of the disk.
 func (l *Library) Storage(ctx context.Context) core.ShardStorage {
 	set := l.cfg.Settings()
-	out := core.ShardStorage{Models: []core.ModelStorage{}, MaxDiskMB: set.MaxDiskMB,
-		LocalVRAMMB: l.cfg.Hardware.Snapshot(ctx).GPUVRAMMB}
+	out := core.ShardStorage{
+		Models: []core.ModelStorage{}, MaxDiskMB: set.MaxDiskMB,
+		LocalVRAMMB: l.cfg.Hardware.Snapshot(ctx).GPUVRAMMB,
+	}
 	for _, m := range l.all() {
 		s := m.storage(set)
 		out.Models = append(out.Models, s)
@@ -136,8 +138,10 @@ func (m *model) storage(set config.Settings) core.ModelStorage {
 	need := m.estimate(set)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := core.ModelStorage{ID: m.id.String(), Name: m.name(), TotalSizeBytes: m.manifest.Size, ShardCount: len(m.local),
-		EstimatedVRAMMB: need / hardware.MiB, Shards: m.shards(), Ready: "available"}
+	s := core.ModelStorage{
+		ID: m.id.String(), Name: m.name(), TotalSizeBytes: m.manifest.Size, ShardCount: len(m.local),
+		EstimatedVRAMMB: need / hardware.MiB, Shards: m.shards(), Ready: "available",
+	}
 	for i, local := range m.local {
 		if local {
 			s.LocalShards++

@@ -2,6 +2,7 @@ package library
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -92,7 +93,7 @@ func (c *crew) serve(ctx context.Context) error {
 		}()
 	}
 	<-ctx.Done()
-	if context.Cause(ctx) == error(died) {
+	if errors.Is(context.Cause(ctx), died) {
 		return died
 	}
 	return nil
@@ -101,6 +102,7 @@ func (c *crew) serve(ctx context.Context) error {
 // keep serves requests with the crew, starting it again when it dies, until ctx ends or it has died too often.
 func (l *Library) keep(ctx context.Context, in *instance, c *crew) {
 	defer close(in.gone)
+	defer in.leave()
 	crashes := 0
 	for {
 		err := c.serve(ctx)
@@ -150,7 +152,35 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (in *instance) lost() {
 	in.m.mu.Lock()
 	defer in.m.mu.Unlock()
-	in.crew, in.up = nil, make(chan struct{})
+	in.drop()
+}
+
+// leave takes an instance that has ended out of its model, if nobody has done so.
+func (in *instance) leave() {
+	in.m.mu.Lock()
+	defer in.m.mu.Unlock()
+	if in.m.instance == in {
+		in.m.instance = nil
+	}
+}
+
+// drop is lost with the model's mutex held.
+func (in *instance) drop() {
+	if in.crew != nil {
+		in.crew, in.up = nil, make(chan struct{})
+	}
+}
+
+// dead tells whether a worker has ended.
+func (c *crew) dead() bool {
+	for _, w := range c.windows {
+		select {
+		case <-w.Done():
+			return true
+		default:
+		}
+	}
+	return false
 }
 
 // found notes that the workers are up.
@@ -161,13 +191,11 @@ func (in *instance) found(c *crew) {
 	close(in.up)
 }
 
-// giveUp takes an instance out whose workers died too often.
+// giveUp ends an instance whose workers died too often.
 func (l *Library) giveUp(in *instance, err error) {
+	in.leave()
 	l.cfg.Log.Error("engine stopped too often", "model", in.m.id.String(), "err", err)
 	in.m.mu.Lock()
-	if in.m.instance == in {
-		in.m.instance = nil
-	}
 	in.m.broken = true
 	in.m.lastErr = fmt.Sprintf("the engine stopped %d times in a row: %v", maxCrashes, err)
 	in.m.mu.Unlock()

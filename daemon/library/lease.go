@@ -78,6 +78,9 @@ func (m *model) lease() (*Lease, *waiting, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	in := m.instance
+	if in != nil && in.crew != nil && in.crew.dead() {
+		in.drop() // keep has not noticed yet
+	}
 	switch {
 	case in == nil && m.broken:
 		return nil, nil, core.Errorf(core.CodeEngineCrashed, "model %s stays unloaded: %s", m.id, m.lastErr)

@@ -53,11 +53,13 @@ type Library struct {
 	closed bool
 }
 
-// New makes a Library; it knows no models before Rescan or Run.
+// New makes a Library; it knows no models before Scan.
 func New(cfg Config) *Library {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Library{cfg: cfg, ctx: ctx, stop: stop, firstBackOff: firstBackOff, sweepEvery: sweepEvery,
-		models: map[core.ModelID]*model{}}
+	return &Library{
+		cfg: cfg, ctx: ctx, stop: stop, firstBackOff: firstBackOff, sweepEvery: sweepEvery,
+		models: map[core.ModelID]*model{},
+	}
 }
 
 // Run loads what was loaded when the node last stopped and unloads what nobody uses, until ctx ends. It returns when

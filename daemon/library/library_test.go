@@ -3,7 +3,6 @@ package library
 import (
 	"context"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -63,8 +62,7 @@ func build(t *testing.T, dir string, cfg fake.Config) *house {
 		Settings: h.settings, Key: key, Events: &event.Bus{}, Log: slog.New(slog.DiscardHandler),
 	})
 	h.firstBackOff, h.sweepEvery = 100*time.Millisecond, 50*time.Millisecond
-	_, err = h.Rescan(t.Context())
-	must(t, err)
+	must(t, h.Scan(t.Context()))
 	return h
 }
 
@@ -103,9 +101,12 @@ func (h *house) bring(name string, windows int) core.ModelID {
 	return id
 }
 
-func modelFile(t *testing.T, name string) string {
+func modelFile(t *testing.T, name string) string { return seededFile(t, name, 1) }
+
+// seededFile writes a generated model; another seed gives other weights.
+func seededFile(t *testing.T, name string, seed uint64) string {
 	t.Helper()
-	m, err := gguftest.New(gguftest.Config{Name: name, Layers: layers, Seed: uint64(len(name))})
+	m, err := gguftest.New(gguftest.Config{Name: name, Layers: layers, Seed: seed})
 	must(t, err)
 	path := filepath.Join(t.TempDir(), name+".gguf")
 	must(t, m.WriteFile(path))
@@ -356,126 +357,5 @@ func TestNamesAndAuto(t *testing.T) {
 	h.change(func(s *config.Settings) { s.DefaultModel = "alpha-7b" })
 	if got, err := h.Resolve("auto"); err != nil || got != alpha {
 		t.Errorf("auto: %v, %v; want the default", got, err)
-	}
-}
-
-func TestDeleteAndRescan(t *testing.T) {
-	h := furnish(t, t.TempDir(), fake.Config{})
-	ctx := t.Context()
-	id, other := h.bring("m", 2), h.bring("other", 0)
-	_, err := h.Load(ctx, id)
-	must(t, err)
-	must(t, h.LockShard(ctx, id, 1, true))
-	if !h.model(id).Shards[1].Locked {
-		t.Error("the lock does not show")
-	}
-	wantCode(t, h.DeleteShard(ctx, id, 0), core.CodeConflict)
-	_, err = h.Unload(ctx, id)
-	must(t, err)
-	wantCode(t, h.DeleteShard(ctx, id, 1), core.CodeConflict)
-	must(t, h.DeleteShard(ctx, id, 5))
-	info := h.model(id)
-	if info.Status != core.StatusPartial || info.HostedShards != layers-1 || info.HasLastShard || info.GlobalAvailable {
-		t.Errorf("after deleting a shard: %+v", info)
-	}
-	_, err = h.say("m")
-	wantCode(t, err, core.CodeNotReady)
-	_, err = h.LoadShard(ctx, id, 5)
-	wantCode(t, err, core.CodeConflict)
-	_, err = h.LoadShard(ctx, id, 2)
-	must(t, err)
-
-	must(t, os.Remove(filepath.Join(h.dir, "models", "other", "shard_000.bin")))
-	found, err := h.Rescan(ctx)
-	must(t, err)
-	if found.Status != "ok" || found.Count != 1 || !slices.Equal(found.ModelsUpdated, []string{"other"}) {
-		t.Errorf("rescan: %+v", found)
-	}
-	must(t, os.RemoveAll(filepath.Join(h.dir, "models", "other")))
-	found, err = h.Rescan(ctx)
-	must(t, err)
-	if found.Count != 1 || len(h.Models(ctx)) != 1 {
-		t.Errorf("rescan after the folder went: %+v", found)
-	}
-	wantCode(t, h.DeleteModel(ctx, other), core.CodeNotFound)
-
-	must(t, h.DeleteModel(ctx, id))
-	if _, err := os.Stat(filepath.Join(h.dir, "models", "m")); err == nil {
-		t.Error("the folder of a deleted model stays")
-	}
-	if h.open() != 0 || len(h.Models(ctx)) != 0 {
-		t.Errorf("after delete: %d windows, %d models", h.open(), len(h.Models(ctx)))
-	}
-	if locks, _ := h.cfg.Store.LockedShards(ctx, id); len(locks) != 0 {
-		t.Errorf("locks of a deleted model stay: %v", locks)
-	}
-}
-
-func TestQuota(t *testing.T) {
-	h := furnish(t, t.TempDir(), fake.Config{})
-	h.change(func(s *config.Settings) { s.MaxDiskMB = 0 })
-	_, err := h.Import(t.Context(), modelFile(t, "m"), 0, nil)
-	wantCode(t, err, core.CodeDiskFull)
-	_, err = h.Import(t.Context(), filepath.Join(t.TempDir(), "none.gguf"), 0, nil)
-	wantCode(t, err, core.CodeNotFound)
-}
-
-func TestStorageAndProgress(t *testing.T) {
-	h := furnish(t, t.TempDir(), fake.Config{})
-	id := h.bring("m", 0)
-	must(t, h.DeleteShard(t.Context(), id, 3))
-	s := h.Storage(t.Context())
-	if len(s.Models) != 1 || s.MaxDiskMB != h.set.MaxDiskMB || s.TotalLocalBytes < 1 || s.DiskUsageBytes <= s.TotalLocalBytes {
-		t.Fatalf("%+v", s)
-	}
-	if m := s.Models[0]; m.Ready != "incomplete" || m.LocalShards != layers-1 || m.AllShardsAvailable || m.LocalBytes != s.TotalLocalBytes {
-		t.Errorf("%+v", m)
-	}
-	p, err := h.Progress(t.Context(), id)
-	if err != nil || p.State != core.StatusPartial || p.DownloadedShards != layers-1 || p.Progress <= 0 || p.Progress >= 1 {
-		t.Errorf("%+v, %v", p, err)
-	}
-	unknown, _ := core.ParseModelID("nobody")
-	if p, err = h.Progress(t.Context(), unknown); err != nil || p.State != "unknown" || p.ModelID != "nobody" {
-		t.Errorf("%+v, %v", p, err)
-	}
-}
-
-func TestMetadata(t *testing.T) {
-	h := furnish(t, t.TempDir(), fake.Config{})
-	id := h.bring("m", 0)
-	md, err := h.Metadata(t.Context(), id)
-	must(t, err)
-	if md.ModelID != "m" || md.General.Architecture != "llama" || !md.General.ArchitectureSupported || md.Model.BlockCount != layers ||
-		md.Model.VocabSize != 512 || md.Tensors.Count == 0 || md.Tensors.DataOffset == 0 || md.General.Quantization != "F32" {
-		t.Errorf("%+v", md)
-	}
-	keys := make([]string, len(md.Raw))
-	for i, kv := range md.Raw {
-		keys[i] = kv.Key
-		if kv.Key == "tokenizer.ggml.tokens" {
-			t.Error("the vocabulary is in the answer")
-		}
-	}
-	if !slices.IsSorted(keys) || !slices.Contains(keys, "general.architecture") {
-		t.Errorf("keys %v", keys)
-	}
-	must(t, os.Remove(filepath.Join(h.dir, "models", "m", "gguf_header.bin")))
-	_, err = h.Metadata(t.Context(), id)
-	wantCode(t, err, core.CodeInvalidRequest)
-}
-
-func TestExportGivesTheFileBack(t *testing.T) {
-	h := furnish(t, t.TempDir(), fake.Config{})
-	path := modelFile(t, "m")
-	info, err := h.Import(t.Context(), path, 0, nil)
-	must(t, err)
-	id, _ := core.ParseModelID(info.ID)
-	out := filepath.Join(t.TempDir(), "back.gguf")
-	must(t, h.Export(t.Context(), id, out, nil))
-	want, _ := os.ReadFile(path)
-	got, _ := os.ReadFile(out)
-	if !slices.Equal(want, got) {
-		t.Error("the exported file differs from the imported one")
 	}
 }

@@ -119,6 +119,9 @@ func TestLoadedModelsComeBack(t *testing.T) {
 	if _, err := h.Load(t.Context(), id); core.CodeOf(err) != core.CodeNotReady {
 		t.Errorf("load after the end: %v", err)
 	}
+	if _, err := h.say("m"); core.CodeOf(err) != core.CodeNotReady {
+		t.Errorf("generate after the end: %v", err)
+	}
 	again := furnish(t, dir, fake.Config{})
 	until(t, "both models are loaded again", func() bool { return again.open() == 3 })
 	until(t, "the status says so", func() bool {
@@ -180,7 +183,7 @@ func TestTooLittleMemory(t *testing.T) {
 	m, err := h.find(id)
 	must(t, err)
 	ram, _ := h.cfg.Hardware.Free(t.Context())
-	use := m.need(engine.Spec{Context: 16 << 20, Sequences: 1, BatchRows: batchRows}, false, 1)
+	use := m.need(engine.Spec{Context: 16 << 20, Sequences: 1, BatchRows: batchRows}, 0, 1)
 	if use.RAM <= ram {
 		t.Skipf("this PC has memory for %d bytes of KV cache", use.RAM)
 	}

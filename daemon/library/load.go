@@ -161,6 +161,7 @@ func (l *Library) begin(m *model, s span, p placement, c *crew) {
 	if !l.spawn(func() { l.keep(ctx, in, c) }) {
 		cancel()
 		c.close()
+		in.leave()
 		close(in.gone)
 	}
 }

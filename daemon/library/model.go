@@ -63,8 +63,10 @@ type traits struct {
 }
 
 func newModel(id core.ModelID, opened *shard.Model) *model {
-	m := &model{id: id, dir: opened.Dir, manifest: opened.Manifest, traits: readTraits(opened),
-		gate: make(chan struct{}, 1), locked: map[int]bool{}}
+	m := &model{
+		id: id, dir: opened.Dir, manifest: opened.Manifest, traits: readTraits(opened),
+		gate: make(chan struct{}, 1), locked: map[int]bool{},
+	}
 	m.local = make([]bool, len(m.manifest.Shards))
 	for _, i := range opened.Present() {
 		m.local[i] = true

@@ -33,17 +33,18 @@ func (l *Library) place(ctx context.Context, m *model, s span) (placement, error
 		ModelDir: m.dir, Sequences: set.MaxBatchSize, BatchRows: batchRows,
 		Threads: threads(set, l.cfg.Hardware.Cores()), GPULayers: set.GPULayers, ShareCPU: len(p.spans) > 1,
 	}
+	gpu := l.lookAtGPU(ctx)
 	ram, vram := l.cfg.Hardware.Free(ctx)
-	gpu := l.cfg.Hardware.Snapshot(ctx).GPUInference
 	share := float64(m.bytes(s)) / float64(max(1, m.bytes(m.whole())))
 	p.spec.Context = set.ContextSize
 	if p.spec.Context == 0 {
 		p.spec.Context = m.chooseContext(p.spec, ram, share)
 	}
-	if gpu && p.spec.GPULayers < 0 && set.Contribution != config.Maximum {
-		p.spec.GPULayers = m.chooseGPULayers(p.spec, int64(float64(vram)*set.Contribution.Share()))
+	onGPU := 0
+	if gpu {
+		onGPU = m.chooseGPULayers(&p.spec, set.Contribution, vram, share)
 	}
-	p.need = m.need(p.spec, gpu, share)
+	p.need = m.need(p.spec, onGPU, share)
 	if p.need.RAM > ram {
 		return p, core.Errorf(core.CodeInsufficientRAM, "model %s needs about %d MiB of memory and %d MiB are free",
 			m.id, p.need.RAM/hardware.MiB, ram/hardware.MiB)
@@ -122,32 +123,41 @@ func (m *model) chooseContext(spec engine.Spec, ram int64, share float64) int {
 	return least
 }
 
-// chooseGPULayers finds how many layers fit into vram bytes.
-func (m *model) chooseGPULayers(spec engine.Spec, vram int64) int {
-	fit := m.memory()
-	if fit == nil {
-		return 0
+// lookAtGPU tells whether the runtime uses a GPU, and if so asks how much of its memory is free now.
+func (l *Library) lookAtGPU(ctx context.Context) bool {
+	if !l.cfg.Hardware.Snapshot(ctx).GPUInference {
+		return false
 	}
-	for n := fit.Layers(); n > 0; n-- {
-		if use, err := fit.At(loadOf(spec, n)); err == nil && use.VRAM <= vram {
-			return n
-		}
+	if info, err := l.cfg.Engine.Info(ctx); err == nil {
+		l.cfg.Hardware.SetRuntime(info)
 	}
-	return 0
+	return l.cfg.Hardware.Snapshot(ctx).GPUInference
 }
 
-// need estimates the memory of a load of the given share of the model.
-func (m *model) need(spec engine.Spec, gpu bool, share float64) hardware.Use {
+// chooseGPULayers estimates how many layers will be on the GPU. Where the settings leave the number open and the whole
+// GPU may be used, the worker chooses, which knows best; a lower contribution sets the number that fits its part.
+func (m *model) chooseGPULayers(spec *engine.Spec, c config.Contribution, vram int64, share float64) int {
 	fit := m.memory()
-	layers := 0
-	if gpu && fit != nil {
-		if layers = spec.GPULayers; layers < 0 {
-			layers = fit.Layers()
+	if fit == nil || spec.GPULayers >= 0 {
+		return max(0, spec.GPULayers)
+	}
+	n := fit.Layers()
+	for limit := int64(float64(vram) * c.Share()); n > 0; n-- {
+		if use, err := fit.At(loadOf(*spec, n)); err == nil && scale(use.VRAM, share) <= limit {
+			break
 		}
 	}
+	if n < fit.Layers() && c != config.Maximum {
+		spec.GPULayers = n
+	}
+	return n
+}
+
+// need estimates the memory of a load of the given share of the model, with so many layers of the whole on the GPU.
+func (m *model) need(spec engine.Spec, gpuLayers int, share float64) hardware.Use {
 	use := hardware.Use{RAM: m.manifest.Size}
-	if fit != nil {
-		if exact, err := fit.At(loadOf(spec, layers)); err == nil {
+	if fit := m.memory(); fit != nil {
+		if exact, err := fit.At(loadOf(spec, gpuLayers)); err == nil {
 			use = exact
 		}
 	}

@@ -14,8 +14,10 @@ func withNode(ctx context.Context, p plan, fn func(api.Node) error) error {
 	if err := os.RemoveAll(dataDir(p)); err != nil {
 		return err
 	}
-	n, err := daemon.New(ctx, daemon.Config{DataDir: dataDir(p), Flags: map[string]string{"runtime": p.runtime}, NoAPI: true,
-		Getenv: func(string) string { return "" }}) // no keyring for a node that ends with the run
+	n, err := daemon.New(ctx, daemon.Config{
+		DataDir: dataDir(p), Flags: map[string]string{"runtime": p.runtime}, NoAPI: true,
+		Getenv: func(string) string { return "" },
+	}) // no keyring for a node that ends with the run
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type ModelRow struct {
 	Details   []string // what it is: architecture and quantization, or the folder of a file being imported
 	Facts     []Text   // the same for facts that need words
 	Size      string
+	Handle    string // what programs call it, where that differs from its name
 	Fit       Fit
 	FitReason Text
 	Status    Text
@@ -72,6 +73,9 @@ func NewModelRow(s *Snapshot, m core.ModelInfo) ModelRow {
 		CanUnload: m.Status == core.StatusLoaded,
 		CanDelete: m.Local && m.Status != core.StatusLoading,
 		CanChat:   m.Status == core.StatusLoaded,
+	}
+	if id := Line(m.ID, 48); id != row.Name {
+		row.Handle = id
 	}
 	row.Fit, row.FitReason = fitOf(s, m)
 	row.Status, row.State = statusOf(m)

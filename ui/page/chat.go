@@ -139,7 +139,7 @@ func (p *chatPage) setModels(s *model.Snapshot) {
 	}
 	options := make([]string, len(p.usable))
 	for i, m := range p.usable {
-		options[i] = optionOf(m)
+		options[i] = p.optionOf(m)
 	}
 	if !slices.Equal(options, p.picker.Options) {
 		p.picker.SetOptions(options)
@@ -150,11 +150,16 @@ func (p *chatPage) setModels(s *model.Snapshot) {
 }
 
 // optionOf is a model's line in the picker; the id tells models of the same name apart.
-func optionOf(m core.ModelInfo) string {
-	if m.Status == core.StatusLoaded {
-		return model.ModelName(m)
+func (p *chatPage) optionOf(m core.ModelInfo) string {
+	name := model.ModelName(m)
+	same := func(other core.ModelInfo) bool { return other.ID != m.ID && model.ModelName(other) == name }
+	if slices.ContainsFunc(p.usable, same) {
+		name += " · " + model.Line(m.ID, 40)
 	}
-	return model.ModelName(m) + "  (" + lang.L("not in memory") + ")"
+	if m.Status == core.StatusLoaded {
+		return name
+	}
+	return name + "  (" + lang.L("not in memory") + ")"
 }
 
 // model is the one that answers next; its zero value when there is none.

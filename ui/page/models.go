@@ -5,7 +5,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/lang"
-	fynewidget "fyne.io/fyne/v2/widget"
 
 	"github.com/shoal-p2p/shoal/ui/model"
 	"github.com/shoal-p2p/shoal/ui/theme"
@@ -16,7 +15,7 @@ import (
 type modelsPage struct {
 	content fyne.CanvasObject
 	shell   *Shell
-	path    *fynewidget.Entry
+	path    *widget.LineEntry
 	list    *modelList
 	empty   *fyne.Container
 	body    *fyne.Container
@@ -26,8 +25,8 @@ type modelsPage struct {
 
 func newModelsPage(s *Shell) *modelsPage {
 	p := &modelsPage{shell: s, list: newModelList(s, false), disk: widget.NewText(widget.RoleSmall, "")}
-	p.path = fynewidget.NewEntry()
-	p.path.SetPlaceHolder(lang.L("Path of a .gguf file"))
+	p.path = widget.NewLineEntry(lang.L("Path of a .gguf file"))
+	p.path.OnShortcut = s.shortcut
 	p.path.OnSubmitted = func(string) { p.add() }
 	browse := widget.NewButton(widget.ButtonPlain, lang.L("Browse…"), "folder", s.choose)
 	add := widget.NewButton(widget.ButtonPrimary, lang.L("Add"), "plus", p.add)

@@ -95,7 +95,7 @@ func idleWord(seconds int) string {
 
 func (p *settingsPage) apiCard() fyne.CanvasObject {
 	return section(lang.L("Use it from other programs"),
-		lang.L("Programs that speak the OpenAI API work with this address and key. Only this PC can reach them."),
+		lang.L("Programs on this PC that speak the OpenAI API work with this address and key."),
 		field(lang.L("Address"), p.address), field(lang.L("Key"), p.key), field(lang.L("Try it in a terminal"), p.curl))
 }
 

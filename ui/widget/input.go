@@ -75,3 +75,26 @@ func (e *ChatEntry) TypedKey(k *fyne.KeyEvent) {
 		e.Entry.TypedKey(k)
 	}
 }
+
+// LineEntry is where one line is written. Shortcuts that are not about text are passed on.
+type LineEntry struct {
+	fynewidget.Entry
+	OnShortcut func(fyne.Shortcut)
+}
+
+// NewLineEntry makes an empty entry.
+func NewLineEntry(placeholder string) *LineEntry {
+	e := &LineEntry{}
+	e.PlaceHolder = placeholder
+	e.ExtendBaseWidget(e)
+	return e
+}
+
+// TypedShortcut implements fyne.Shortcutable.
+func (e *LineEntry) TypedShortcut(s fyne.Shortcut) {
+	if _, ours := s.(*desktop.CustomShortcut); ours && e.OnShortcut != nil {
+		e.OnShortcut(s)
+		return
+	}
+	e.Entry.TypedShortcut(s)
+}

@@ -292,3 +292,25 @@ func (r *roomy) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 }
 
 func (r *roomy) MinSize(objects []fyne.CanvasObject) fyne.Size { return objects[0].MinSize() }
+
+// Title puts a name and what is said of it on one line; both give way where there is too little room, what is said
+// first.
+func Title(gap float32, name, more fyne.CanvasObject) *fyne.Container {
+	return container.New(&title{gap}, name, more)
+}
+
+type title struct{ gap float32 }
+
+func (t *title) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	name, more := objects[0].MinSize(), objects[1].MinSize()
+	w := min(name.Width, size.Width)
+	objects[0].Move(fyne.NewPos(0, 0))
+	objects[0].Resize(fyne.NewSize(w, name.Height))
+	objects[1].Move(fyne.NewPos(w+t.gap, name.Height-more.Height-0.5))
+	objects[1].Resize(fyne.NewSize(max(0, size.Width-w-t.gap), more.Height))
+	show(size.Width-w-t.gap >= more.Width, objects[1])
+}
+
+func (t *title) MinSize(objects []fyne.CanvasObject) fyne.Size {
+	return fyne.NewSize(shrunk, objects[0].MinSize().Height)
+}

@@ -20,6 +20,7 @@ type ModelRow struct {
 	row               model.ModelRow
 	name              *Text
 	details           *Text
+	handle            *Text
 	status            *Status
 	badge             *Badge
 	reason            *Paragraph
@@ -35,7 +36,7 @@ type ModelRow struct {
 func NewModelRow(compact bool) *ModelRow {
 	m := &ModelRow{
 		compact: compact,
-		name:    NewShrinkingText(RoleStrong, ""), details: NewShrinkingText(RoleSmall, ""),
+		name:    NewText(RoleStrong, ""), handle: NewShrinkingText(RoleSmall, ""), details: NewShrinkingText(RoleSmall, ""),
 		status: NewStatus(model.StateReady), badge: NewBadge(model.FitRuns),
 		reason: NewParagraph(RoleSmall, ""), progress: NewProgress(), problem: NewProblem(),
 	}
@@ -57,7 +58,7 @@ func NewModelRow(compact bool) *ModelRow {
 
 func (m *ModelRow) layOut() *Panel {
 	facts := Row(16, m.status, m.badge)
-	text := Column(5, m.name, m.details, facts)
+	text := Column(5, Title(10, m.name, m.handle), m.details, facts)
 	buttons := Row(6, m.chat, m.load, m.unload, m.del)
 	return NewCard(Column(12, Ends(text, buttons), m.progress, m.reason, m.problem))
 }
@@ -69,6 +70,7 @@ func (m *ModelRow) Row() model.ModelRow { return m.row }
 func (m *ModelRow) Set(row model.ModelRow) {
 	m.row = row
 	m.name.SetText(row.Name)
+	m.handle.SetText(row.Handle)
 	m.details.SetText(strings.Join(describe(row), "  ·  "))
 	m.status.Set(row.State, Say(row.Status))
 	m.badge.Set(row.Fit)

@@ -3,7 +3,6 @@ package openai
 import (
 	"encoding/json"
 	"slices"
-	"strconv"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -121,7 +120,7 @@ func textsOrTokens(raw json.RawMessage, param string, limit int) ([]Prompt, erro
 		return []Prompt{{Tokens: tokens}}, checkTokens(param, tokens)
 	case json.Unmarshal(raw, &lists) == nil:
 		if len(lists) > limit {
-			return nil, refuse(param, "%s may hold at most %s lists", param, strconv.Itoa(limit))
+			return nil, refuse(param, "%s may hold at most %d lists", param, limit)
 		}
 		list := make([]Prompt, len(lists))
 		for i, t := range lists {

@@ -42,7 +42,7 @@ func (c *converter) finish(term string, o Options) (string, error) {
 		return "", err
 	}
 	if o.Thinking {
-		if _, err := c.define("thought", `([^<] | "<" [^/] | "</" [^t])*`); err != nil {
+		if _, err := c.define("thought", `([^<] | "<"+ ([^</] | "/" [^t<] | "/t" [^h<]))*`); err != nil {
 			return "", err
 		}
 		term = `thought "</think>" "\n"{0,2} ` + term

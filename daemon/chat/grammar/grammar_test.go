@@ -27,11 +27,16 @@ func TestSchema(t *testing.T) {
 		{`{"enum":["a\"b",1,null,{"k":[1]}]}`, []string{`"a\"b"`, `1`, `null`, `{"k":[1]}`}, []string{`"a"`, `2`}},
 		{`{"type":"string","enum":["red",1]}`, []string{`"red"`}, []string{`1`, `red`}},
 		{`{"const":"<é>"}`, []string{`"<é>"`}, []string{`"<e>"`, `"\u003cé\u003e"`}},
-		{`{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string"},"c":{"type":"null"}},"required":["b"]}`,
+		{
+			`{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string"},"c":{"type":"null"}},"required":["b"]}`,
 			[]string{`{"b":"x"}`, `{"a":1,"b":"x"}`, `{ "a": 1, "b": "x", "c": null }`, `{"b":"x","c":null}`, "{\n  \"b\": \"x\"\n}"},
-			[]string{`{}`, `{"a":1}`, `{"b":"x","a":1}`, `{"b":"x",}`, `{"b":"x","d":1}`, `{"b":1}`, `{,"b":"x"}`}},
-		{`{"properties":{"a":true},"additionalProperties":{"type":"integer"}}`,
-			[]string{`{}`, `{"a":"x"}`, `{"a":"x","b":1,"aa":2}`, `{"b":1}`, `{"":1}`}, []string{`{"b":"x"}`, `{"a":"x","a":1}`, `{"b":1,}`}},
+			[]string{`{}`, `{"a":1}`, `{"b":"x","a":1}`, `{"b":"x",}`, `{"b":"x","d":1}`, `{"b":1}`, `{,"b":"x"}`},
+		},
+		{
+			`{"properties":{"a":true},"additionalProperties":{"type":"integer"}}`,
+			[]string{`{}`, `{"a":"x"}`, `{"a":"x","b":1,"aa":2}`, `{"b":1}`, `{"":1}`},
+			[]string{`{"b":"x"}`, `{"a":"x","a":1}`, `{"b":1,}`},
+		},
 		{`{"type":"object","additionalProperties":{"type":"integer"}}`, []string{`{}`, `{"x":1,"y":2}`}, []string{`{"x":"y"}`}},
 		{`{"type":"object"}`, []string{`{}`, `{"a":[{}]}`}, []string{`[]`}},
 		{`{"type":"object","additionalProperties":false}`, []string{`{}`}, []string{`{"a":1}`}},
@@ -53,12 +58,21 @@ func TestSchema(t *testing.T) {
 		{`{"type":"string","format":"ipv4"}`, []string{`"192.168.0.255"`}, []string{`"256.1.1.1"`, `"1.1.1"`}},
 		{`{"anyOf":[{"type":"string"},{"type":"integer","minimum":5}]}`, []string{`"x"`, `7`}, []string{`4`, `null`}},
 		{`{"oneOf":[{"type":"null"},{"type":"boolean"}],"title":"t"}`, []string{`null`, `true`}, []string{`1`}},
-		{`{"type":"object","properties":{"k":{"const":"a"}},"anyOf":[{"required":["k"]},{"properties":{"n":{"type":"null"}},"required":["n"]}]}`,
-			[]string{`{"k":"a"}`, `{"k":"a","n":null}`, `{"n":null}`}, []string{`{}`}},
-		{`{"allOf":[{"type":"object","properties":{"a":{"type":"integer","minimum":1}},"required":["a"]},{"properties":{"a":{"minimum":3,"maximum":4},"b":{"type":"null"}}}]}`,
-			[]string{`{"a":3}`, `{"a":4,"b":null}`}, []string{`{"a":2}`, `{"b":null}`}},
-		{`{"$ref":"#/$defs/node","$defs":{"node":{"type":"object","properties":{"v":{"type":"integer"},"next":{"anyOf":[{"$ref":"#/$defs/node"},{"type":"null"}]}},"required":["v"]}}}`,
-			[]string{`{"v":1}`, `{"v":1,"next":{"v":2,"next":null}}`}, []string{`{"v":1,"next":{}}`}},
+		{
+			`{"type":"object","properties":{"k":{"const":"a"}},"anyOf":[{"required":["k"]},{"properties":{"n":{"type":"null"}},"required":["n"]}]}`,
+			[]string{`{"k":"a"}`, `{"k":"a","n":null}`, `{"n":null}`},
+			[]string{`{}`},
+		},
+		{
+			`{"allOf":[{"type":"object","properties":{"a":{"type":"integer","minimum":1}},"required":["a"]},{"properties":{"a":{"minimum":3,"maximum":4},"b":{"type":"null"}}}]}`,
+			[]string{`{"a":3}`, `{"a":4,"b":null}`},
+			[]string{`{"a":2}`, `{"b":null}`},
+		},
+		{
+			`{"$ref":"#/$defs/node","$defs":{"node":{"type":"object","properties":{"v":{"type":"integer"},"next":{"anyOf":[{"$ref":"#/$defs/node"},{"type":"null"}]}},"required":["v"]}}}`,
+			[]string{`{"v":1}`, `{"v":1,"next":{"v":2,"next":null}}`},
+			[]string{`{"v":1,"next":{}}`},
+		},
 		{`{"type":"object","properties":{"kids":{"type":"array","items":{"$ref":"#"}}},"required":["kids"]}`, []string{`{"kids":[{"kids":[]},{"kids":[]}]}`}, []string{`{"kids":[1]}`}},
 		{`{"properties":{"x":{"allOf":[{"$ref":"#/definitions/pos"}],"description":"d"}},"required":["x"],"definitions":{"pos":{"type":"integer","exclusiveMinimum":0}}}`, []string{`{"x":1}`}, []string{`{"x":0}`}},
 	} {
@@ -168,7 +182,7 @@ func TestWhatCannotBeKeptIsNamed(t *testing.T) {
 func TestObjectAndThinking(t *testing.T) {
 	checkMatches(t, "object", grammar.Object(grammar.Options{}), []string{`{}`, `{"a": [1, "b"]}`}, []string{`[]`, ` {}`, `</think>{}`})
 	checkMatches(t, "thinking", grammar.Object(grammar.Options{Thinking: true}),
-		[]string{"</think>{}", "hm, 1 < 2 or </b>?\n</think>\n\n{\"a\":1}"}, []string{`{}`, `hm {}`})
+		[]string{"</think>{}", "hm, 1 << 2 or </b></td>?\n</think>\n\n{\"a\":1}"}, []string{`{}`, `hm {}`})
 }
 
 func TestToolCalls(t *testing.T) {

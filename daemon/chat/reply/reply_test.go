@@ -168,8 +168,12 @@ func TestFormatOf(t *testing.T) {
 		template, arch string
 		want           reply.Format
 	}{
-		{"…<tool_call>…", "qwen3", reply.Hermes}, {"[TOOL_CALLS]", "llama", reply.Mistral}, {"[TOOL_CALLS] [ARGS]", "llama", reply.MistralArgs}, {"", "qwen2", reply.Hermes},
-		{"<|start_header_id|>", "llama", reply.Llama}, {"", "llama", reply.JSON},
+		{"…<tool_call>…", "qwen3", reply.Hermes},
+		{"[TOOL_CALLS]", "llama", reply.Mistral},
+		{"[TOOL_CALLS] [ARGS]", "llama", reply.MistralArgs},
+		{"", "qwen2", reply.Hermes},
+		{"<|start_header_id|>", "llama", reply.Llama},
+		{"", "llama", reply.JSON},
 	} {
 		if got := reply.FormatOf(c.template, c.arch); got != c.want {
 			t.Errorf("%q, %q: got %d, want %d", c.template, c.arch, got, c.want)

@@ -16,6 +16,7 @@ import (
 // What a template may use up. Honest ones stay far below.
 const (
 	maxSource = 256 << 10 // bytes of the template
+	maxTags   = 4_000     // expressions, statements and comments
 	maxOutput = 8 << 20   // bytes of the prompt and of any text on the way to it
 	maxItems  = 100_000   // items of a list made on the way
 	maxSteps  = 2_000_000 // statements
@@ -27,6 +28,7 @@ const (
 const (
 	methodFunction = "python_call"
 	boundFunction  = "bounded"
+	memberFunction = "bounded_member"
 	checkFunction  = "check_bounds"
 )
 
@@ -71,15 +73,13 @@ func environment(now func() time.Time) *minijinja.Environment {
 		return callMethod(s, args, kwargs)
 	})
 	add(boundFunction, func(s *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
-		if args[0].Kind() == value.KindSeq {
-			if items, _ := args[0].AsSlice(); len(items) == 0 {
-				return value.FromSlice([]value.Value{}), nil // minijinja cannot iterate over an empty slice of a list
-			}
-		}
-		return args[0], errors.Join(s.Context().Err(), bounded(args))
+		return checked(s, args, 0)
+	})
+	add(memberFunction, func(s *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
+		return checked(s, args, 1)
 	})
 	add(checkFunction, func(s *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
-		return value.False(), errors.Join(s.Context().Err(), bounded(args))
+		return value.False(), errors.Join(s.Context().Err(), bounded(args, 0))
 	})
 	add("raise_exception", func(_ *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
 		return value.Undefined(), &refusal{argument(args, 0, value.FromString("no reason given")).String()}
@@ -107,16 +107,52 @@ func errTooLong() error {
 	return core.Errorf(core.CodeInvalidRequest, "the chat template makes a text or list that is too long")
 }
 
-// bounded is an error if a value has grown too long.
-func bounded(values []value.Value) error {
+// checked returns what is assigned, if it is within the bounds: one value, or several as a list.
+func checked(s *minijinja.State, args []value.Value, depth int) (value.Value, error) {
+	if err := errors.Join(s.Context().Err(), bounded(args, depth)); err != nil {
+		return value.Undefined(), err
+	}
+	if len(args) != 1 {
+		return value.FromSlice(args), nil
+	}
+	if items, _ := args[0].AsSlice(); args[0].Kind() == value.KindSeq && len(items) == 0 {
+		return value.FromSlice([]value.Value{}), nil // minijinja cannot iterate over an empty slice of a list
+	}
+	return args[0], nil
+}
+
+// bounded is an error if a value has grown too long or too deep, or holds a namespace: those can be changed, and one
+// that held itself could not be written out.
+// depth is 0 for a variable and 1 for what becomes part of a namespace.
+func bounded(values []value.Value, depth int) error {
 	for _, v := range values {
-		if s, ok := v.AsString(); ok && len(s) > maxOutput {
-			return errTooLong()
+		if err := within(v, depth); err != nil {
+			return err
 		}
-		if v.Kind() == value.KindSeq {
-			if n, ok := v.Len(); ok && n > maxItems {
-				return errTooLong()
-			}
+	}
+	return nil
+}
+
+func within(v value.Value, depth int) error {
+	if s, ok := v.AsString(); ok && len(s) > maxOutput || depth > maxDepth {
+		return errTooLong()
+	}
+	if _, ok := v.AsObject(); ok && depth > 0 {
+		return core.Errorf(core.CodeInvalidRequest, "the chat template keeps a namespace inside another value")
+	}
+	items, _ := v.AsSlice()
+	if len(items) > maxItems {
+		return errTooLong()
+	}
+	for _, item := range items {
+		if err := within(item, depth+1); err != nil {
+			return err
+		}
+	}
+	members, _ := v.AsMap()
+	for _, member := range members {
+		if err := within(member, depth+1); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -219,8 +255,10 @@ func strftime(t time.Time, format string) string {
 			continue
 		}
 		i++
-		layout := map[byte]string{'Y': "2006", 'y': "06", 'm': "01", 'd': "02", 'e': "_2", 'b': "Jan", 'B': "January", 'a': "Mon", 'A': "Monday",
-			'H': "15", 'I': "03", 'M': "04", 'S': "05", 'p': "PM", 'j': "002", 'Z': "MST", 'z': "-0700", 'F': "2006-01-02", 'T': "15:04:05", '%': "%"}[format[i]]
+		layout := map[byte]string{
+			'Y': "2006", 'y': "06", 'm': "01", 'd': "02", 'e': "_2", 'b': "Jan", 'B': "January", 'a': "Mon", 'A': "Monday",
+			'H': "15", 'I': "03", 'M': "04", 'S': "05", 'p': "PM", 'j': "002", 'Z': "MST", 'z': "-0700", 'F': "2006-01-02", 'T': "15:04:05", '%': "%",
+		}[format[i]]
 		if layout == "" {
 			out.WriteString(format[i-1 : i+1])
 			continue

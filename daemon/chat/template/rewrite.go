@@ -15,7 +15,10 @@ func rewrite(source string) (string, error) {
 		return "", core.Errorf(core.CodeUnsupported, "the model's chat template is larger than %d bytes", maxSource)
 	}
 	var out strings.Builder
-	for {
+	for tags := 0; ; tags++ {
+		if tags > maxTags {
+			return "", core.Errorf(core.CodeUnsupported, "the model's chat template has more than %d tags", maxTags)
+		}
 		start, kind := nextTag(source)
 		if start < 0 {
 			out.WriteString(source)
@@ -41,7 +44,9 @@ func rewrite(source string) (string, error) {
 		source = r.rest
 		if kind == '%' {
 			closing := r.take(strings.Index(r.rest, "%}") + 2)
-			inside = statement(inside, closing)
+			if inside, r.err = statement(inside, closing); r.err != nil {
+				return "", r.err
+			}
 			source = r.rest
 		}
 		out.WriteString(inside)
@@ -57,25 +62,32 @@ func comment(s string) string {
 }
 
 // statement adds the checks to a statement's inside and gives it with its closing bracket.
-func statement(inside, closing string) string {
+func statement(inside, closing string) (string, error) {
 	lead := inside[:len(inside)-len(strings.TrimLeft(inside, "-+ \t\r\n"))]
 	body := inside[len(lead):]
 	switch word := identifier(body); word {
 	case "generation": // marks what a model is trained on; it renders as its content
-		return lead + "if true " + closing
+		return lead + "if true " + closing, nil
 	case "endgeneration":
-		return lead + "endif " + closing
+		return lead + "endif " + closing, nil
 	case "set":
 		target, expression, assigns := strings.Cut(body, "=")
-		if assigns && !strings.ContainsAny(target, ",(") {
-			return lead + target + "= " + boundFunction + "(" + strings.TrimSpace(expression) + ") " + closing
+		switch {
+		case assigns && !strings.ContainsAny(target, ",("):
+			check := boundFunction
+			if strings.Contains(target, ".") {
+				check = memberFunction
+			}
+			return lead + target + "= " + check + "(" + strings.TrimSpace(expression) + ") " + closing, nil
+		case assigns && strings.Contains(target, "."):
+			return "", core.Errorf(core.CodeUnsupported, "the model's chat template assigns several names of a namespace at once")
 		}
 	case "macro":
 		if names := parameters(body); names != "" {
-			return lead + body + "%}{% if " + checkFunction + "(" + names + ") %}{% endif " + closing
+			return lead + body + "%}{% if " + checkFunction + "(" + names + ") %}{% endif " + closing, nil
 		}
 	}
-	return inside + closing
+	return inside + closing, nil
 }
 
 // parameters lists the names of a macro's parameters, with commas between.
@@ -137,9 +149,10 @@ var keywords = []string{"and", "or", "not", "in", "is", "if", "else", "elif", "f
 func (r *rewriter) run(closing string) string {
 	var out strings.Builder
 	for r.rest != "" && !r.at(closing) {
-		if r.depth > maxDepth { // no honest template is nested so deep; minijinja will say so
-			out.WriteString(r.rest)
-			r.rest = ""
+		if r.depth > maxDepth {
+			r.err = core.Errorf(core.CodeUnsupported, "the model's chat template is nested deeper than %d", maxDepth)
+		}
+		if r.err != nil {
 			break
 		}
 		out.WriteString(r.chain())

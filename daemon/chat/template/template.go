@@ -2,6 +2,7 @@ package template
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -153,7 +154,13 @@ func (t *Template) variables(o orders, in Input, h habits) (map[string]value.Val
 	}
 	variables := map[string]value.Value{}
 	for name, v := range in.Args {
-		variables[name] = value.FromAny(v)
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return nil, core.Errorf(core.CodeInvalidRequest, "template argument %s: %w", name, err)
+		}
+		if variables[name], err = t.fromJSON(o, raw); err != nil {
+			return nil, err
+		}
 	}
 	variables["messages"] = messages
 	variables["tools"] = tools

@@ -132,8 +132,10 @@ func TestWindowWithoutSlidingLayers(t *testing.T) {
 	}{
 		{"gemma3", 5, []Fix{{Key: "gemma3.attention.sliding_window"}}},
 		{"olmo2", 3, []Fix{{Key: "olmo2.attention.sliding_window"}}},
-		{"gemma2", 1, []Fix{{Key: "gemma2.attention.sliding_window_pattern", Bools: []bool{true}},
-			{Key: "gemma2.attention.sliding_window", Uint: allPositions}}},
+		{"gemma2", 1, []Fix{
+			{Key: "gemma2.attention.sliding_window_pattern", Bools: []bool{true}},
+			{Key: "gemma2.attention.sliding_window", Uint: allPositions},
+		}},
 	} {
 		m := Of(c.name, header{c.name + ".block_count": uint64(8), c.name + ".attention.sliding_window": uint64(64)})
 		w, err := m.Window(core.LayerRange{First: c.layer, End: c.layer + 1})

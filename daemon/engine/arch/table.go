@@ -51,12 +51,18 @@ var table = map[string]row{
 	"gpt-oss":    {slidingPeriod: 2, slidingAlways: true},
 	"glm4":       {input: "embd", standIn: true, refuseKeys: []refusedKey{nextN(), {".rope.dimension_sections", fourPos}}},
 	"gemma":      {input: "inp_scaled"},
-	"gemma2": {input: "inp_scaled", slidingPeriod: 2, slidingAlways: true,
-		refuseLayers: map[int]string{46: scaleByCount}, refuseLengths: []int{46}},
-	"gemma3": {scaleRows: true, slidingPeriod: 6,
-		refuseLayers: map[int]string{62: scaleByCount}, refuseLengths: []int{62}},
-	"deepseek2": {refuseLayers: map[int]string{26: liteByCount, 27: liteByCount, 47: liteByCount, 48: liteByCount},
-		refuseLengths: []int{26, 27, 47, 48}, refuseKeys: []refusedKey{nextN()}},
+	"gemma2": {
+		input: "inp_scaled", slidingPeriod: 2, slidingAlways: true,
+		refuseLayers: map[int]string{46: scaleByCount}, refuseLengths: []int{46},
+	},
+	"gemma3": {
+		scaleRows: true, slidingPeriod: 6,
+		refuseLayers: map[int]string{62: scaleByCount}, refuseLengths: []int{62},
+	},
+	"deepseek2": {
+		refuseLayers:  map[int]string{26: liteByCount, 27: liteByCount, 47: liteByCount, 48: liteByCount},
+		refuseLengths: []int{26, 27, 47, 48}, refuseKeys: []refusedKey{nextN()},
+	},
 }
 
 // refused says why well-known architectures are not in the table.

@@ -99,8 +99,10 @@ func TestHostileRowsAreRefused(t *testing.T) {
 
 func TestCacheFull(t *testing.T) {
 	e := engineOf(t)
-	w, err := e.Load(context.Background(), engine.Spec{ModelDir: shared(t, "models", "stories260K-f32.gguf"),
-		Context: 256, Sequences: 3, BatchRows: 200, Threads: 1})
+	w, err := e.Load(context.Background(), engine.Spec{
+		ModelDir: shared(t, "models", "stories260K-f32.gguf"),
+		Context:  256, Sequences: 3, BatchRows: 200, Threads: 1,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package llama
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	binding "github.com/hybridgroup/yzma/pkg/llama"
@@ -64,11 +65,20 @@ func load(ctx context.Context, lib *library, spec engine.Spec) (*Window, error) 
 	}
 	defer p.unlock()
 	w := &Window{lib: lib, plan: p, done: make(chan struct{})}
-	w.shape = engine.Shape{Layers: p.layers, First: p.first, Last: p.last, Context: spec.Context,
-		Sequences: spec.Sequences, BatchRows: spec.BatchRows}
+	w.shape = engine.Shape{
+		Layers: p.layers, First: p.first, Last: p.last, Context: spec.Context,
+		Sequences: spec.Sequences, BatchRows: spec.BatchRows,
+	}
 	err = w.loadVocab()
 	if err == nil && !spec.VocabOnly {
 		err = w.loadModel(spec)
+		if core.CodeOf(err) == core.CodeInsufficientRAM && spec.GPULayers < 0 && w.shape.GPULayers > 0 {
+			w.unload()
+			spec.GPULayers = 0
+			if err = w.loadModel(spec); err == nil {
+				w.shape.Placement = "the GPU ran out of memory"
+			}
+		}
 	}
 	if err != nil {
 		_ = w.Close()
@@ -128,7 +138,7 @@ func (w *Window) loadModel(spec engine.Spec) (err error) {
 		w.model, err = binding.ModelLoadFromSplits(w.plan.paths, params)
 	}
 	if err != nil {
-		return core.Errorf(core.CodeCorrupt, "load model: %s", w.lib.lines.reason())
+		return loadError(w.lib.lines.reason())
 	}
 	w.shape.Embedding = int(binding.ModelNEmbd(w.model))
 	if w.vocab == 0 && w.plan.whole() {
@@ -145,6 +155,15 @@ func (w *Window) loadModel(spec engine.Spec) (err error) {
 	w.sampler = make([]*sampler, spec.Sequences)
 	w.batch = newRowBatch(spec.BatchRows)
 	return nil
+}
+
+// loadError tells a lack of memory from a damaged file. llama.cpp has only words for it.
+func loadError(reason string) error {
+	code := core.CodeCorrupt
+	if strings.Contains(reason, "alloc") || strings.Contains(reason, "memory") {
+		code = core.CodeInsufficientRAM
+	}
+	return core.Errorf(code, "load model: %s", reason)
 }
 
 // openRows makes the table that turns tokens into rows, in the first of several windows.
@@ -215,6 +234,16 @@ func (w *Window) Close() error {
 		return nil
 	}
 	w.closed = true
+	w.unload()
+	if w.vocabModel != 0 {
+		_ = binding.ModelFree(w.vocabModel)
+	}
+	close(w.done)
+	return nil
+}
+
+// unload frees what loadModel made, also half of it.
+func (w *Window) unload() {
 	for _, s := range w.sampler {
 		s.free()
 	}
@@ -225,16 +254,16 @@ func (w *Window) Close() error {
 		w.pool.free()
 	}
 	w.export.unregister()
-	for _, m := range []binding.Model{w.model, w.vocabModel} {
-		if m != 0 {
-			_ = binding.ModelFree(m)
-		}
+	if w.model != 0 {
+		_ = binding.ModelFree(w.model)
 	}
 	if w.rows != nil {
 		_ = w.rows.file.Close()
 	}
-	close(w.done)
-	return nil
+	w.sampler, w.ctx, w.pool, w.export, w.model, w.rows = nil, 0, nil, nil, 0, nil
+	if w.vocabModel == 0 {
+		w.vocab = 0
+	}
 }
 
 // use keeps the window from being freed until release is called.

@@ -70,7 +70,8 @@ func TestSeedFixesTheText(t *testing.T) {
 		}
 	}
 	const reserved = math.MaxUint32 // which llama.cpp takes for "draw a seed"
-	if draw(reserved, 0, 0, 0) != draw(reserved, 0, 0, 0) {
+	first = draw(reserved, 0, 0, 0)
+	if draw(reserved, 0, 0, 0) != first {
 		t.Error("the largest seed is no seed")
 	}
 }
@@ -187,8 +188,10 @@ func TestGrammarOfAWindow(t *testing.T) {
 	e := engineOf(t)
 	dir, layers := cut(t, shared(t, "models", "stories260K-f32.gguf"))
 	whole, two := openChain(t, e, dir, []int{0, layers}), openChain(t, e, dir, []int{0, 2, layers})
-	b := engine.Batch{Ops: []engine.Op{{Kind: engine.OpSampler, Sampler: &engine.Sampler{Sampling: core.Sampling{Grammar: `root ::= " yes" | " no"`}}}},
-		Rows: []engine.Row{{Token: 1, Sample: true}}}
+	b := engine.Batch{
+		Ops:  []engine.Op{{Kind: engine.OpSampler, Sampler: &engine.Sampler{Sampling: core.Sampling{Grammar: `root ::= " yes" | " no"`}}}},
+		Rows: []engine.Row{{Token: 1, Sample: true}},
+	}
 	var want, got []int32
 	for i := range int32(8) {
 		a, c := whole.step(t, &b).Samples[0], two.step(t, &b).Samples[0]

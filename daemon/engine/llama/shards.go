@@ -48,8 +48,10 @@ func planWindow(model *shard.Model, spec engine.Spec) (*plan, error) {
 		if int64(w.Embedding) != w.Tokens.Columns {
 			return nil, core.Errorf(core.CodeCorrupt, "token embedding is %d wide, the model %d", w.Tokens.Columns, w.Embedding)
 		}
-		p.embedding = rowTable{path: w.Tokens.Path, offset: w.Tokens.Offset, typ: w.Tokens.Type,
-			width: w.Embedding, rows: int(w.Tokens.Rows)}
+		p.embedding = rowTable{
+			path: w.Tokens.Path, offset: w.Tokens.Offset, typ: w.Tokens.Type,
+			width: w.Embedding, rows: int(w.Tokens.Rows),
+		}
 	}
 	return p, nil
 }

@@ -22,14 +22,13 @@ const (
 
 // rowBatch holds the arrays of a llama_batch.
 type rowBatch struct {
-	token   []binding.Token
-	pos     []binding.Pos
-	seq     []binding.SeqId
-	seqAt   []*binding.SeqId
-	seqs    []int32
-	want    []int8
-	hidden  []float32 // looked-up rows
-	rowSize int
+	token  []binding.Token
+	pos    []binding.Pos
+	seq    []binding.SeqId
+	seqAt  []*binding.SeqId
+	seqs   []int32
+	want   []int8
+	hidden []float32 // looked-up rows
 }
 
 func newRowBatch(rows int) rowBatch {

@@ -22,8 +22,10 @@ import (
 func TestRealWindows(t *testing.T) {
 	e := realEngine(t)
 	dir, shards := realModel(t)
-	prompts := []string{"Once upon a time", "The little dog", "Lily and Tom went to the park. They", "One day, a big red ball",
-		"Mom said", strings.Repeat("The sun was warm and the birds sang. ", 6) + "Then"}
+	prompts := []string{
+		"Once upon a time", "The little dog", "Lily and Tom went to the park. They", "One day, a big red ball",
+		"Mom said", strings.Repeat("The sun was warm and the birds sang. ", 6) + "Then",
+	}
 	want := map[string]string{}
 	for windows := 1; windows <= 3; windows++ {
 		t.Run(fmt.Sprintf("%dWindows", windows), func(t *testing.T) {

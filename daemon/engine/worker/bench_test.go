@@ -29,8 +29,10 @@ func benchmark(b *testing.B, rows int) {
 	for _, threads := range []int{1, 2} {
 		for _, windows := range []int{1, 2, 3} {
 			b.Run(fmt.Sprintf("threads=%d/windows=%d", threads, windows), func(b *testing.B) {
-				chain := loadChain(b, e, windows, shards, engine.Spec{ModelDir: dir, Context: 4096, Sequences: 4, BatchRows: 512,
-					Threads: threads, ShareCPU: windows > 1})
+				chain := loadChain(b, e, windows, shards, engine.Spec{
+					ModelDir: dir, Context: 4096, Sequences: 4, BatchRows: 512,
+					Threads: threads, ShareCPU: windows > 1,
+				})
 				benchmarkSteps(b, chain, rows)
 				for _, w := range chain {
 					_ = w.Close()

@@ -3,6 +3,7 @@ package worker
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -198,7 +199,7 @@ type errorReply struct {
 
 func replyOf(err error) errorReply {
 	r := errorReply{Code: core.CodeOf(err), Text: err.Error()}
-	if e, ok := err.(*core.Error); ok {
+	if e, ok := errors.AsType[*core.Error](err); ok {
 		r.Param, r.Hint = e.Param, e.Hint
 	}
 	return r

@@ -2,8 +2,10 @@ package worker_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,8 +37,10 @@ func (s stuck) Step(context.Context, *engine.Batch) (*engine.Output, error) {
 func loadStuck(t *testing.T) (w engine.Window, entered func()) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "entered")
-	e := worker.New(worker.Config{Program: os.Args[0], Env: []string{actAs + "=stuck", enteredVariable + "=" + file},
-		Log: slog.New(slog.DiscardHandler)})
+	e := worker.New(worker.Config{
+		Program: os.Args[0], Env: []string{actAs + "=stuck", enteredVariable + "=" + file},
+		Log: slog.New(slog.DiscardHandler),
+	})
 	w = load(t, e, engine.Spec{})
 	return w, func() { waitFor(t, func() bool { _, err := os.Stat(file); return err == nil }) }
 }
@@ -96,6 +100,47 @@ func TestKilledWorkerFailsItsSteps(t *testing.T) {
 	}
 }
 
+// actAsNode starts a worker that hangs, prints its process id and waits to be killed.
+func actAsNode() int {
+	e := worker.New(worker.Config{Program: os.Args[0], Env: []string{actAs + "=stuck"}, Log: slog.New(slog.DiscardHandler)})
+	w, err := e.Load(context.Background(), engine.Spec{})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	go func() { _, _ = w.Step(context.Background(), &engine.Batch{}) }()
+	fmt.Println(w.Shape().PID)
+	<-w.Done()
+	return 0
+}
+
+func TestWorkerEndsWithItsNode(t *testing.T) {
+	entered := filepath.Join(t.TempDir(), "entered")
+	node := exec.Command(os.Args[0])
+	node.Env = append(os.Environ(), actAs+"=node", enteredVariable+"="+entered)
+	out, err := node.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Fscan(out, &pid); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { _, err := os.Stat(entered); return err == nil })
+	kill(t, node.Process.Pid)
+	_ = node.Wait()
+	waitFor(t, func() bool { return !alive(pid) })
+}
+
+// alive tells whether a process runs; one that nobody has waited for does not.
+func alive(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && !strings.Contains(string(status), "State:\tZ")
+}
+
 func TestCloseEndsAStuckWorker(t *testing.T) {
 	w, entered := loadStuck(t)
 	failed := make(chan error, 1)
@@ -125,8 +170,10 @@ func TestMissingLibrariesAreNamed(t *testing.T) {
 	if core.CodeOf(err) != core.CodeNoRuntime || !strings.Contains(err.(*core.Error).Hint, "libffi8") {
 		t.Errorf("without libffi: %v", err)
 	}
-	empty := worker.New(worker.Config{Program: os.Args[0], Env: []string{actAs + "=llama"}, Runtime: t.TempDir(),
-		Log: slog.New(slog.DiscardHandler)})
+	empty := worker.New(worker.Config{
+		Program: os.Args[0], Env: []string{actAs + "=llama"}, Runtime: t.TempDir(),
+		Log: slog.New(slog.DiscardHandler),
+	})
 	_, err = empty.Info(context.Background())
 	if core.CodeOf(err) != core.CodeNoRuntime || !strings.Contains(err.Error(), "llama") || err.(*core.Error).Hint == "" {
 		t.Errorf("with an empty folder: %v", err)

@@ -34,14 +34,16 @@ type process struct {
 }
 
 // startProcess runs command. The thread that starts a process must outlive it where the system ties the two
-// (see bind), so one goroutine does both.
+// (see bind), so one goroutine keeps it until the end. The thread is given back then, not ended: ending one that
+// ever ran a callback from C crashed the process.
 func startProcess(command *exec.Cmd, log *slog.Logger) (*process, error) {
 	p := &process{command: command, tail: &tail{log: log}, done: make(chan struct{})}
 	command.Stdout, command.Stderr = p.tail, p.tail
 	command.WaitDelay = reapTimeout
 	started := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		release, err := bind(command)
 		started <- err
 		if err == nil {

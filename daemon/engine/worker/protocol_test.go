@@ -59,8 +59,10 @@ func connect(t *testing.T) *window {
 	before := goleak.IgnoreCurrent()
 	here, there := net.Pipe()
 	e := &echo{done: make(chan struct{})}
-	s := &server{config: ServerConfig{Engine: func(string) engine.Engine { return e }, Log: slog.New(slog.DiscardHandler)},
-		conn: there, steps: make(chan *job, maxQueue), running: map[uint32]context.CancelFunc{}}
+	s := &server{
+		config: ServerConfig{Engine: func(string) engine.Engine { return e }, Log: slog.New(slog.DiscardHandler)},
+		conn:   there, steps: make(chan *job, maxQueue), running: map[uint32]context.CancelFunc{},
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.serve(context.Background()) }()
 	process, err := startProcess(exec.Command("sleep", "1000"), slog.New(slog.DiscardHandler))
@@ -152,8 +154,10 @@ func TestServerEndsOnNonsense(t *testing.T) {
 		"bad text":     {1, 0, 0, 0, byte(kindTokenize), 1, 0, 0, 0, 1},
 	} {
 		here, there := net.Pipe()
-		s := &server{config: ServerConfig{Log: slog.New(slog.DiscardHandler)}, conn: there,
-			steps: make(chan *job, maxQueue), running: map[uint32]context.CancelFunc{}}
+		s := &server{
+			config: ServerConfig{Log: slog.New(slog.DiscardHandler)}, conn: there,
+			steps: make(chan *job, maxQueue), running: map[uint32]context.CancelFunc{},
+		}
 		ended := make(chan error, 1)
 		go func() { ended <- s.serve(context.Background()) }()
 		if _, err := here.Write(send); err != nil {

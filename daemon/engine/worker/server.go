@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -96,7 +97,7 @@ func (s *server) read(ctx context.Context, group *sync.WaitGroup) error {
 	var buf []byte
 	for {
 		f, err := readFrame(r, buf, maxFrame)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

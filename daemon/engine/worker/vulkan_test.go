@@ -26,8 +26,10 @@ func vulkanDir(t *testing.T) string {
 }
 
 func TestVulkan(t *testing.T) {
-	e := worker.New(worker.Config{Program: os.Args[0], Env: []string{actAs + "=llama", "GGML_VK_VISIBLE_DEVICES=0"},
-		Runtime: vulkanDir(t), Log: slog.New(slog.DiscardHandler)})
+	e := worker.New(worker.Config{
+		Program: os.Args[0], Env: []string{actAs + "=llama", "GGML_VK_VISIBLE_DEVICES=0"},
+		Runtime: vulkanDir(t), Log: slog.New(slog.DiscardHandler),
+	})
 	info, err := e.Info(context.Background())
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 		os.Exit(worker.Main(func(dir string) engine.Engine { return llama.New(llama.Config{Dir: dir, Log: log}) }, log))
 	case "stuck":
 		os.Exit(worker.Main(func(string) engine.Engine { return stuck{} }, log))
+	case "node":
+		os.Exit(actAsNode())
 	case "dies":
 		os.Stderr.WriteString("the disk is on fire\n")
 		os.Exit(3)
