@@ -31,8 +31,8 @@ type holder struct {
 	rowTime   time.Duration // of a prompt's token
 	measured  bool
 	shards    core.Bitmap
-	reach     []int // by first shard: how far a segment can go; the shard itself if it cannot begin there
-	loadedEnd []int // by first shard: the end of the window in memory that begins there, or 0
+	reach     []int   // by first shard: how far a segment can go; the shard itself if it cannot begin there
+	loadedEnd []int   // by first shard: the end of the window in memory that begins there, or 0
 	bytes     []int64 // of the model before each shard
 	need      []int64 // memory, before each shard, for what is not in it yet
 	free      int64

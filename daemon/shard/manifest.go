@@ -10,6 +10,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/gguf"
+	"lukechampine.com/blake3"
 )
 
 // ManifestVersion is the version of the manifests this package writes, and the newest it reads.
@@ -131,6 +132,15 @@ func (m *Manifest) verify() error {
 		return core.Errorf(core.CodeCorrupt, "manifest's signature does not fit")
 	}
 	return nil
+}
+
+// Digest says which file it is and how it is cut. It leaves out who published the manifest, when, and where the file
+// came from: nodes that cut one file by one rule hold the same shards, whoever signed first.
+func (m *Manifest) Digest() (core.Digest, error) {
+	bare := *m
+	bare.Publisher, bare.Time, bare.Signature, bare.Source = "", time.Time{}, "", nil
+	text, err := json.Marshal(&bare)
+	return blake3.Sum256(append([]byte("shoal cut 1\n"), text...)), err
 }
 
 // Encode returns the manifest's JSON.

@@ -192,6 +192,7 @@ func TestWriterStartsOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		spoil(to.Path(0) + ".part")
+		_ = os.Remove(to.Path(0) + ".part.log")
 		if w, err = to.NewWriter(0); err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package shard
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/shoal-p2p/shoal/daemon/atomicfile"
@@ -14,11 +13,16 @@ import (
 const flushEvery = 64
 
 // Writer receives the chunks of one shard in any order, from any number of sources at once. A chunk is verified
-// before it is written. After a crash a new Writer goes on with the chunks that had been flushed.
+// before it is written. A new Writer goes on with every chunk that an earlier one wrote before its process was
+// killed; after a power cut at least with those that had been flushed.
+//
+// Two files say which chunks the partial file has, by a digest per chunk, zero for a missing one. What the sidecar
+// lists is on the disk. What the journal lists may not be, so it is hashed again before it is believed.
 type Writer struct {
-	model *Model
-	shard *Shard
-	file  *os.File
+	model   *Model
+	shard   *Shard
+	file    *os.File
+	journal *os.File
 
 	mu      sync.Mutex // guards all below and makes flushes whole
 	leaves  []core.Digest
@@ -41,10 +45,14 @@ func (m *Model) NewWriter(index int) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	j, err := os.OpenFile(m.Path(index)+partSuffix+".log", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	count := Chunks(s.Size)
-	w := &Writer{model: m, shard: s, file: f, leaves: make([]core.Digest, count), have: make([]bool, count), missing: count}
+	w := &Writer{model: m, shard: s, file: f, journal: j, leaves: make([]core.Digest, count), have: make([]bool, count), missing: count}
 	if err := w.open(); err != nil {
-		return nil, errors.Join(diskFull(err), f.Close())
+		return nil, errors.Join(diskFull(err), f.Close(), j.Close())
 	}
 	return w, nil
 }
@@ -58,12 +66,42 @@ func (w *Writer) open() error {
 	size := w.model.Manifest.Reserved + w.shard.Size
 	if info.Size() == size {
 		w.load()
-		return nil
+		return w.replay()
 	}
-	return errors.Join(makeSparse(w.file), w.file.Truncate(0), w.file.Truncate(size))
+	if err := errors.Join(makeSparse(w.file), w.file.Truncate(0), w.file.Truncate(size), w.journal.Truncate(0)); err != nil {
+		return err
+	}
+	_, err = w.journal.WriteAt(w.shard.Hash[:], 0)
+	return err
 }
 
-// sidecar is the file that says which chunks are there: a digest per chunk, zero for a missing one.
+// replay takes over what the journal lists besides, as far as the partial file really has it.
+func (w *Writer) replay() error {
+	text := make([]byte, (len(w.leaves)+1)*32)
+	if n, _ := w.journal.ReadAt(text, 0); n < 32 || core.Digest(text) != w.shard.Hash {
+		_, err := w.journal.WriteAt(w.shard.Hash[:], 0)
+		return err
+	}
+	buf := make([]byte, ChunkSize)
+	for i := range w.leaves {
+		leaf := core.Digest(text[(i+1)*32:])
+		if w.have[i] || leaf.IsZero() {
+			continue
+		}
+		chunk := buf[:chunkLen(w.shard.Size, i)]
+		if n, _ := w.file.ReadAt(chunk, w.offset(i)); n == len(chunk) && Leaf(w.shard.Size, i, chunk) == leaf {
+			w.leaves[i], w.have[i] = leaf, true
+			w.missing--
+			w.dirty++
+		}
+	}
+	return nil
+}
+
+// offset is where a chunk is in the partial file.
+func (w *Writer) offset(chunk int) int64 { return w.model.Manifest.Reserved + int64(chunk)*ChunkSize }
+
+// sidecar is the file that lists the chunks that were flushed.
 func (w *Writer) sidecar() string { return w.model.Path(w.shard.Index) + partSuffix + ".have" }
 
 func (w *Writer) load() {
@@ -109,7 +147,10 @@ func (w *Writer) Write(chunk int, data []byte, proof []core.Digest) error {
 	if w.Has(chunk) {
 		return nil
 	}
-	if _, err := w.file.WriteAt(data, w.model.Manifest.Reserved+int64(chunk)*ChunkSize); err != nil {
+	if _, err := w.file.WriteAt(data, w.offset(chunk)); err != nil {
+		return diskFull(err)
+	}
+	if _, err := w.journal.WriteAt(leaf[:], int64(chunk+1)*32); err != nil {
 		return diskFull(err)
 	}
 	w.mu.Lock()
@@ -156,21 +197,49 @@ func (w *Writer) Finish() error {
 	if tree.Root() != w.shard.Hash {
 		return core.Errorf(core.CodeCorrupt, "shard %d is not what its chunks were", w.shard.Index)
 	}
-	if err := errors.Join(w.file.Sync(), w.file.Close()); err != nil {
+	if err := errors.Join(w.file.Sync(), w.file.Close(), w.journal.Close()); err != nil {
 		return diskFull(err)
 	}
 	if err := publish(w.model.Dir, w.shard, tree); err != nil {
 		return err
 	}
-	if err := os.Remove(w.sidecar()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	for _, name := range []string{w.sidecar(), w.journal.Name()} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
-	return syncDir(filepath.Dir(w.sidecar()))
+	return syncDir(w.model.Dir)
 }
 
 // Close flushes and keeps what is there for the next Writer. It must not be called after Finish.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return errors.Join(w.flush(), w.file.Close())
+	return errors.Join(w.flush(), w.file.Close(), w.journal.Close())
+}
+
+// Written is how many bytes of the shard are there.
+func (w *Writer) Written() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var n int64
+	for i, have := range w.have {
+		if have {
+			n += int64(chunkLen(w.shard.Size, i))
+		}
+	}
+	return n
+}
+
+// DropPart removes what a Writer kept of a shard that is not whole. No Writer of it may be open.
+func (m *Model) DropPart(index int) error {
+	if _, err := m.shard(index); err != nil {
+		return err
+	}
+	for _, suffix := range []string{".have", ".log", ""} {
+		if err := os.Remove(m.Path(index) + partSuffix + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return syncDir(m.Dir)
 }
