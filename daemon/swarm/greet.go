@@ -1,0 +1,147 @@
+package swarm
+
+import (
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/swarm/record"
+	"github.com/shoal-p2p/shoal/daemon/swarm/wire"
+)
+
+// The frames of /shoal/member/1: each side sends one greeting; where the members they know differ, each sends all of
+// them, the last frame being marked.
+const (
+	frameGreeting wire.Kind = 1
+	frameMembers  wire.Kind = 2
+)
+
+// membersPerFrame keeps a frame of admissions well below its bound: one takes about 150 bytes.
+const membersPerFrame = 200
+
+// talkFor is how long a greeting or a join may take in all, however slowly the bytes drip in.
+const talkFor = 10 * time.Second
+
+// greet shows a new peer that this node is a member, and asks the same of it.
+func (t *session) greet(id peer.ID, name core.PeerID) {
+	s, err := t.open(t.ctx, name, memberProtocol)
+	if err != nil {
+		t.log.Debug("greet a peer", "peer", name, "err", err)
+		return
+	}
+	if err := t.introduce(s, id); err != nil && t.ctx.Err() == nil {
+		t.log.Debug("greet a peer", "peer", name, "err", err)
+	}
+}
+
+// greeted answers a greeting.
+func (t *session) greeted(s network.Stream) {
+	id := s.Conn().RemotePeer()
+	name, err := nameOf(id)
+	if err != nil || t.book.refuses(name) {
+		s.Reset()
+		return
+	}
+	if err := t.introduce(stream{s, name}, id); err != nil && t.ctx.Err() == nil {
+		t.log.Debug("answer a greeting", "peer", name, "err", err)
+	}
+}
+
+// introduce runs the exchange on a stream, the same on both sides, and ends the stream.
+func (t *session) introduce(s core.Stream, id peer.ID) (err error) {
+	hurry := time.AfterFunc(talkFor, func() { s.Reset() })
+	defer hurry.Stop()
+	defer func() {
+		if err != nil {
+			s.Reset()
+			if c := core.CodeOf(err); c == core.CodeCorrupt || c == core.CodeTooLarge || c == core.CodeInvalidRequest {
+				t.judge(s.Peer(), core.ConductMalformed)
+			}
+			return
+		}
+		s.Close()
+	}()
+	out, in := wire.NewWriter(s, talkFor), wire.NewReader(s, talkFor, 1)
+	t.mu.Lock()
+	own := t.own
+	t.mu.Unlock()
+	mine := &record.Greeting{Members: t.members.digest(), Chain: t.members.chain(t.self), Announcement: own}
+	if err := out.Send(frameGreeting, mine); err != nil {
+		return err
+	}
+	var theirs record.Greeting
+	if err := receive(in, frameGreeting, &theirs); err != nil {
+		return err
+	}
+	if len(theirs.Chain) > maxChain {
+		return core.Errorf(core.CodeTooLarge, "the way to the founder has %d steps", len(theirs.Chain))
+	}
+	if _, err := t.members.add(theirs.Chain); err != nil {
+		return err
+	}
+	if !t.members.belongs(s.Peer()) {
+		return core.Errorf(core.CodeForbidden, "peer %s is no member", s.Peer())
+	}
+	t.book.met(s.Peer(), texts(t.host.Peerstore().Addrs(id)))
+	if theirs.Announcement != nil {
+		if t.learn(theirs.Announcement) == isBad {
+			return core.Errorf(core.CodeCorrupt, "the announcement of %s is broken", s.Peer())
+		}
+	}
+	if string(theirs.Members) == string(mine.Members) {
+		return nil
+	}
+	return t.swapMembers(out, in)
+}
+
+// swapMembers tells a peer every member this node knows and hears of those that the peer knows.
+func (t *session) swapMembers(out *wire.Writer, in *wire.Reader) error {
+	sent := make(chan error, 1)
+	go func() { sent <- t.sendMembers(out) }()
+	for total := 0; ; {
+		var m record.Members
+		if err := receive(in, frameMembers, &m); err != nil {
+			return err
+		}
+		if total += len(m.Admissions); total > maxMembers {
+			return core.Errorf(core.CodeTooLarge, "a peer names too many members")
+		}
+		if _, err := t.members.add(m.Admissions); err != nil {
+			return err
+		}
+		if m.Last {
+			return <-sent
+		}
+	}
+}
+
+func (t *session) sendMembers(out *wire.Writer) error {
+	parts := slices.Collect(slices.Chunk(t.byDepth(), membersPerFrame))
+	for _, part := range parts {
+		if err := out.Send(frameMembers, &record.Members{Admissions: part}); err != nil {
+			return err
+		}
+	}
+	return out.Send(frameMembers, &record.Members{Last: true})
+}
+
+// byDepth lists the admissions so that each stands behind that of its issuer.
+func (t *session) byDepth() []*record.Signed {
+	type at struct {
+		depth  int
+		record *record.Signed
+	}
+	var list []at
+	for _, a := range t.members.list() {
+		list = append(list, at{len(t.members.chain(a.Member)), a.Record})
+	}
+	slices.SortStableFunc(list, func(a, b at) int { return a.depth - b.depth })
+	out := make([]*record.Signed, len(list))
+	for i, a := range list {
+		out[i] = a.record
+	}
+	return out
+}

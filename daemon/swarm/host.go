@@ -1,0 +1,176 @@
+package swarm
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	quicgo "github.com/quic-go/quic-go"
+	"go.uber.org/fx"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// The connection manager lets go of idle peers above connsHigh until connsLow are left.
+const (
+	connsLow  = 192
+	connsHigh = 256
+)
+
+// newHost makes the libp2p host of a session. Without addresses to listen at it can only call others.
+func (s *session) newHost(listen []multiaddr.Multiaddr) (host.Host, error) {
+	private, err := crypto.UnmarshalEd25519PrivateKey(s.cfg.Identity.Private())
+	if err != nil {
+		return nil, err
+	}
+	limits, err := resources(s.cfg.Limits)
+	if err != nil {
+		return nil, err
+	}
+	conns, err := connmgr.NewConnManager(connsLow, connsHigh, connmgr.WithGracePeriod(20*time.Second))
+	if err != nil {
+		return nil, err
+	}
+	options := []libp2p.Option{
+		libp2p.Identity(private), libp2p.UserAgent("shoal/" + s.cfg.Version), libp2p.DisableMetrics(),
+		libp2p.ResourceManager(limits), libp2p.ConnectionManager(conns), libp2p.ConnectionGater(s.guard),
+		libp2p.Security(noise.ID, secureTCP(s.key)), libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(quic.NewTransport), s.sealedQUIC(),
+		libp2p.EnableRelay(), libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
+	}
+	if len(listen) == 0 {
+		options = append(options, libp2p.NoListenAddrs)
+	} else {
+		options = append(options, s.reachable(listen)...)
+	}
+	return libp2p.New(append(options, s.cfg.options...)...)
+}
+
+// reachable are the options of a host that others call.
+func (s *session) reachable(listen []multiaddr.Multiaddr) []libp2p.Option {
+	options := []libp2p.Option{
+		libp2p.ListenAddrs(listen...), libp2p.EnableAutoNATv2(), libp2p.EnableNATService(), libp2p.EnableHolePunching(),
+		libp2p.EnableAutoRelayWithPeerSource(s.relays, autorelay.WithBootDelay(time.Second), autorelay.WithMinCandidates(1),
+			autorelay.WithBackoff(30*time.Second), autorelay.WithMinInterval(10*time.Second)),
+	}
+	if !s.cfg.NoPortMap {
+		options = append(options, libp2p.NATPortMap())
+	}
+	if s.cfg.Anchor {
+		options = append(options, libp2p.ForceReachabilityPublic(), libp2p.EnableRelayService(
+			relay.WithInfiniteLimits(), relay.WithACL(s.guard),
+			relay.WithReservationAddressFilter(func(multiaddr.Multiaddr) bool { return true })))
+	}
+	return options
+}
+
+// sealedQUIC makes QUIC send and take datagrams that are sealed with the network key.
+func (s *session) sealedQUIC() libp2p.Option {
+	listen := func(network string, at *net.UDPAddr) (net.PacketConn, error) {
+		inner, err := s.cfg.listenUDP(network, at)
+		if err != nil {
+			return nil, err
+		}
+		return sealPackets(s.key, inner)
+	}
+	make := func(l fx.Lifecycle, reset quicgo.StatelessResetKey, token quicgo.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
+		m, err := quicreuse.NewConnManager(reset, token, opts...)
+		if err == nil {
+			l.Append(fx.StopHook(m.Close)) // libp2p only closes the manager it made itself
+		}
+		return m, err
+	}
+	return libp2p.QUICReuse(make, append([]quicreuse.Option{quicreuse.OverrideListenUDP(listen)}, s.cfg.quicOptions...)...)
+}
+
+// rankDials prefers TCP on the local network, where it moves more bytes for less work, and QUIC elsewhere, where it
+// gets through more routers.
+func rankDials(addrs []multiaddr.Multiaddr) []network.AddrDelay {
+	ranked := swarm.DefaultDialRanker(addrs)
+	near := slices.ContainsFunc(addrs, func(a multiaddr.Multiaddr) bool { return isTCP(a) && isNear(a) })
+	if !near {
+		return ranked
+	}
+	for i, r := range ranked {
+		switch {
+		case isTCP(r.Addr) && isNear(r.Addr):
+			ranked[i].Delay = 0
+		default:
+			ranked[i].Delay += 100 * time.Millisecond
+		}
+	}
+	return ranked
+}
+
+func isTCP(a multiaddr.Multiaddr) bool {
+	_, err := a.ValueForProtocol(multiaddr.P_TCP)
+	return err == nil && !isCircuit(a)
+}
+
+// isNear tells whether an address is of this PC or a private network.
+func isNear(a multiaddr.Multiaddr) bool { return manet.IsPrivateAddr(a) }
+
+// isCircuit tells whether an address leads through a relay.
+func isCircuit(a multiaddr.Multiaddr) bool {
+	_, err := a.ValueForProtocol(multiaddr.P_CIRCUIT)
+	return err == nil
+}
+
+// listenAddresses turns host:port of the settings into multiaddrs for TCP and QUIC. A host that means every address
+// means those of both versions of IP. The error has code CodeInvalidRequest.
+func listenAddresses(listen string) ([]multiaddr.Multiaddr, error) {
+	name, portText, err := net.SplitHostPort(listen)
+	port, numErr := strconv.ParseUint(portText, 10, 16)
+	if err != nil || numErr != nil {
+		return nil, core.Errorf(core.CodeInvalidRequest, "p2p_listen must be an address and a port, not %q", listen)
+	}
+	ips := []net.IP{net.ParseIP(name)}
+	switch {
+	case name == "" || ips[0].IsUnspecified():
+		ips = []net.IP{net.IPv4zero, net.IPv6unspecified}
+	case ips[0] == nil:
+		return nil, core.Errorf(core.CodeInvalidRequest, "p2p_listen must start with an IP address, not %q", name)
+	}
+	var out []multiaddr.Multiaddr
+	for _, ip := range ips {
+		tcp, err := manet.FromNetAddr(&net.TCPAddr{IP: ip, Port: int(port)})
+		if err != nil {
+			return nil, core.Errorf(core.CodeInvalidRequest, "p2p_listen: %w", err)
+		}
+		udp, err := manet.FromNetAddr(&net.UDPAddr{IP: ip, Port: int(port)})
+		if err != nil {
+			return nil, core.Errorf(core.CodeInvalidRequest, "p2p_listen: %w", err)
+		}
+		out = append(out, tcp, udp.Encapsulate(multiaddr.StringCast("/quic-v1")))
+	}
+	return out, nil
+}
+
+// relays offers the anchors to a host that cannot be reached from outside.
+func (s *session) relays(ctx context.Context, most int) <-chan peer.AddrInfo {
+	out := make(chan peer.AddrInfo, most)
+	defer close(out)
+	for _, a := range s.anchors() {
+		if len(out) < most && a.ID != s.host.ID() {
+			out <- a
+		}
+	}
+	return out
+}

@@ -1,0 +1,192 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// A round trip is the shortest of a few pings. A peer that lets several in a row go by is disconnected.
+const (
+	pingEvery   = 15 * time.Second
+	pingCount   = 3
+	pingTimeout = 5 * time.Second
+	lanRTT      = 5 * time.Millisecond
+	healthyFor  = 90 * time.Second
+	maxAtOnce   = 32 // pings or dials
+)
+
+// watchConns notes the peers whose connections change.
+func (t *session) watchConns() network.Notifiee {
+	note := func(_ network.Network, c network.Conn) {
+		t.mu.Lock()
+		t.moved[c.RemotePeer()] = true
+		t.mu.Unlock()
+		t.poke(t.movedCh)
+	}
+	return &network.NotifyBundle{ConnectedF: note, DisconnectedF: note}
+}
+
+// pathLoop looks at each peer whose connections changed.
+func (t *session) pathLoop() {
+	for {
+		select {
+		case <-t.movedCh:
+		case <-t.ctx.Done():
+			return
+		}
+		t.mu.Lock()
+		moved := t.moved
+		t.moved = map[peer.ID]bool{}
+		t.mu.Unlock()
+		for id := range moved {
+			t.pathChanged(id)
+		}
+	}
+}
+
+// pathChanged notes how a peer is connected now. A new one is greeted; over another path the round trip is another.
+func (t *session) pathChanged(id peer.ID) {
+	name, err := nameOf(id)
+	if err != nil {
+		return
+	}
+	now, lan := t.connection(id)
+	if now != connectionNone && !t.members.belongs(name) {
+		t.wg.Go(func() { t.admitOrExpel(id, name) })
+		return
+	}
+	known, ok := t.book.get(name)
+	if !ok && now == connectionNone {
+		return
+	}
+	t.book.update(name, func(e *entry) {
+		e.lan = e.lan || lan
+		if e.connection, e.LastSeen = now, time.Now(); now == connectionNone {
+			e.next, e.rtt = time.Time{}, 0
+		} else {
+			e.tries, e.heard = 0, time.Now()
+		}
+	})
+	t.poke(t.tell)
+	switch {
+	case now == connectionNone:
+		t.poke(t.redial)
+	case known.connection == connectionNone || !ok:
+		t.wg.Go(func() { t.greet(id, name); t.measure(t.ctx, id, name) })
+	default:
+		t.wg.Go(func() { t.measure(t.ctx, id, name) })
+	}
+}
+
+// admitOrExpel waits for a peer that nobody vouched for yet to show its admission.
+func (t *session) admitOrExpel(id peer.ID, name core.PeerID) {
+	t.greet(id, name)
+	if t.guard.serves(t.ctx, id) {
+		t.pathChanged(id)
+		return
+	}
+	if t.ctx.Err() == nil && !t.members.belongs(name) {
+		t.log.Info("peer is no member", "peer", name)
+		t.guard.expel(id)
+		t.drop(id)
+	}
+}
+
+// drop closes the connections to a peer.
+func (t *session) drop(id peer.ID) {
+	if err := t.host.Network().ClosePeer(id); err != nil {
+		t.log.Debug("close a connection", "peer", id, "err", err)
+	}
+}
+
+// connection tells how a peer is connected, and whether the line stays on the local network.
+func (t *session) connection(id peer.ID) (kind string, lan bool) {
+	kind = connectionNone
+	for _, c := range t.host.Network().ConnsToPeer(id) {
+		if !isCircuit(c.RemoteMultiaddr()) {
+			return connectionDirect, isNear(c.RemoteMultiaddr())
+		}
+		kind = connectionRelayed
+	}
+	return kind, false
+}
+
+// pingLoop measures every connected peer again and again.
+func (t *session) pingLoop() {
+	t.every(pingEvery, nil, func() {
+		t.eachConnected(func(ctx context.Context, id peer.ID, name core.PeerID) {
+			e, ok := t.book.get(name)
+			if t.measure(ctx, id, name) || !ok || t.ctx.Err() != nil {
+				return
+			}
+			if time.Since(e.heard) > 3*pingEvery {
+				t.drop(id)
+			}
+		})
+	})
+}
+
+// eachConnected does something with all connected members, some at a time, and waits.
+func (t *session) eachConnected(do func(context.Context, peer.ID, core.PeerID)) {
+	slots := make(chan struct{}, maxAtOnce)
+	for _, id := range t.host.Network().Peers() {
+		name, err := nameOf(id)
+		if err != nil || !t.members.belongs(name) {
+			continue
+		}
+		slots <- struct{}{}
+		t.wg.Go(func() {
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(t.ctx, pingTimeout)
+			defer cancel()
+			do(ctx, id, name)
+		})
+	}
+	for range maxAtOnce {
+		slots <- struct{}{}
+	}
+}
+
+// measure takes the round trip to a peer; it is false when no answer came.
+func (t *session) measure(ctx context.Context, id peer.ID, name core.PeerID) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	best, err := time.Duration(0), errors.New("no answer")
+	replies := ping.Ping(ctx, t.host, id)
+	for range pingCount {
+		r, ok := <-replies
+		if !ok || r.Error != nil {
+			break
+		}
+		if best == 0 || r.RTT < best {
+			best, err = r.RTT, nil
+		}
+	}
+	if err != nil {
+		return false
+	}
+	t.book.update(name, func(e *entry) {
+		e.rtt, e.heard, e.LastSeen = best, time.Now(), time.Now()
+		e.lan = e.lan || best < lanRTT && e.connection == connectionDirect
+	})
+	t.poke(t.tell)
+	return true
+}
+
+// judge changes the trust of a peer and puts it out when it has sunk too low.
+func (t *session) judge(name core.PeerID, act core.Conduct) {
+	if !t.book.judge(name, act) {
+		return
+	}
+	t.log.Warn("peer is refused for an hour", "peer", name, "last", act)
+	if id, err := peerOf(name); err == nil {
+		t.drop(id)
+	}
+}

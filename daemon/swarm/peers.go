@@ -1,0 +1,79 @@
+package swarm
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// Peers lists the members this node has met, the connected ones first.
+func (s *Swarm) Peers() []core.PeerInfo {
+	t, err := s.session()
+	if err != nil {
+		return nil
+	}
+	return t.peers()
+}
+
+func (t *session) peers() []core.PeerInfo {
+	out := []core.PeerInfo{}
+	for _, e := range t.book.all() {
+		if e.ID != t.self && (t.members.belongs(e.ID) || e.Anchor) {
+			out = append(out, t.describe(e))
+		}
+	}
+	slices.SortFunc(out, func(a, b core.PeerInfo) int {
+		if d := cmp.Compare(connectionRank(a), connectionRank(b)); d != 0 {
+			return d
+		}
+		return cmp.Compare(a.NodeID.String(), b.NodeID.String())
+	})
+	return out
+}
+
+func connectionRank(p core.PeerInfo) int {
+	return slices.Index([]string{connectionDirect, connectionRelayed, connectionNone}, p.Connection)
+}
+
+func (t *session) describe(e entry) core.PeerInfo {
+	p := core.PeerInfo{
+		NodeID: e.ID, Nickname: e.Nickname, LatencyMS: float64(e.rtt) / float64(time.Millisecond), TrustScore: e.Trust,
+		Healthy: e.connection != connectionNone && time.Since(e.heard) < healthyFor, IsLANPeer: e.lan,
+		Connection: e.connection, Addresses: append([]string{}, e.Addresses...), LastSeen: e.LastSeen, Anchor: e.Anchor,
+		HostedModels: []string{},
+	}
+	if a, ok := t.notices.of(e.ID); ok {
+		p.GPU, p.VRAMMB, p.Version, p.Region = a.GPU, a.VRAMMB, a.Version, a.Region
+		for _, h := range a.Holdings {
+			p.HostedModels = append(p.HostedModels, h.Model.String())
+		}
+	}
+	return p
+}
+
+// PeerRTT is the round trip to a peer; it is false when the peer is not connected or not measured yet.
+func (s *Swarm) PeerRTT(id core.PeerID) (time.Duration, bool) {
+	t, err := s.session()
+	if err != nil {
+		return 0, false
+	}
+	e, ok := t.book.get(id)
+	return e.rtt, ok && e.rtt > 0
+}
+
+// Judge changes how much this node trusts a peer for what it did. A peer that sinks too low is refused for an hour.
+func (s *Swarm) Judge(id core.PeerID, act core.Conduct) {
+	if t, err := s.session(); err == nil {
+		t.judge(id, act)
+	}
+}
+
+// Phase is "established" when there are other members, else "seedling".
+func (s *Swarm) Phase() string {
+	if s.hasCompany() {
+		return "established"
+	}
+	return "seedling"
+}

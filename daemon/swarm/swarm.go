@@ -1,0 +1,271 @@
+package swarm
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/identity"
+	"github.com/shoal-p2p/shoal/daemon/secret"
+	"github.com/shoal-p2p/shoal/daemon/store"
+	"github.com/shoal-p2p/shoal/daemon/swarm/record"
+)
+
+// Config is what a swarm is made from.
+type Config struct {
+	Identity  *identity.Identity
+	Vault     secret.Vault // keeps the network key
+	Store     *store.Store // keeps invites, admissions and peers
+	Listen    string       // host:port for TCP and QUIC; port 0 takes a free one
+	Version   string       // of the program
+	Nickname  func() string
+	Anchors   func() []string // multiaddrs of nodes that can always be reached, each ending in /p2p/ and its id
+	Anchor    bool            // be one: bootstrap and relay only
+	NoMDNS    bool            // do not look for peers on the local network
+	NoPortMap bool            // do not ask the router to open a port
+	Limits    Limits
+	Publish   func(core.EventType, any) // told when peers change; may be nil
+	Log       *slog.Logger              // nil discards
+
+	options     []libp2p.Option // for tests
+	quicOptions []quicreuse.Option
+	listenUDP   func(network string, at *net.UDPAddr) (net.PacketConn, error)
+	interfaces  func() ([]net.Addr, error)
+}
+
+// Swarm is this node among others. It is safe for concurrent use and implements core.Network. Nothing happens on the
+// network before the node makes or joins a swarm.
+type Swarm struct {
+	cfg  Config
+	self core.PeerID
+	log  *slog.Logger
+	wake chan struct{} // the network to be in may have changed
+
+	joining sync.Mutex // one change of network at a time
+
+	mu       sync.Mutex
+	stopped  bool // Run has ended
+	current  *session
+	failed   error         // why there is no session
+	changed  chan struct{} // closed and replaced when current or failed change
+	handlers map[string]func(core.Stream)
+	own      core.Announcement
+}
+
+// New makes a Swarm. It does not touch the network.
+func New(cfg Config) (*Swarm, error) {
+	self, err := record.PeerOf(cfg.Identity.Public())
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Nickname == nil {
+		cfg.Nickname = func() string { return "" }
+	}
+	if cfg.Anchors == nil {
+		cfg.Anchors = func() []string { return nil }
+	}
+	if cfg.Publish == nil {
+		cfg.Publish = func(core.EventType, any) {}
+	}
+	if cfg.listenUDP == nil {
+		cfg.listenUDP = func(network string, at *net.UDPAddr) (net.PacketConn, error) { return net.ListenUDP(network, at) }
+	}
+	if cfg.interfaces == nil {
+		cfg.interfaces = net.InterfaceAddrs
+	}
+	return &Swarm{
+		cfg: cfg, self: self, log: cfg.Log, wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		handlers: map[string]func(core.Stream){},
+	}, nil
+}
+
+// Self is this node's name.
+func (s *Swarm) Self() core.PeerID { return s.self }
+
+// The waits between attempts to start the host, for example while the port is taken.
+const restartAfter = 5 * time.Second
+
+// Run keeps the node in its swarm until ctx ends. While the node has no swarm it only waits.
+func (s *Swarm) Run(ctx context.Context) error {
+	defer s.set(func() { s.stopped = true })
+	for ctx.Err() == nil {
+		in, err := s.loadRealm(ctx)
+		if err != nil {
+			s.fail(ctx, err)
+			continue
+		}
+		if in == nil {
+			select {
+			case <-s.wake:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		s.stay(ctx, *in)
+	}
+	return nil
+}
+
+// fail remembers why there is no session, and waits before the next attempt.
+func (s *Swarm) fail(ctx context.Context, err error) {
+	s.log.Warn("start the swarm", "err", err)
+	s.set(func() { s.failed = err })
+	select {
+	case <-time.After(restartAfter):
+	case <-s.wake:
+	case <-ctx.Done():
+	}
+}
+
+// stay runs one session until ctx ends or the network to be in changes.
+func (s *Swarm) stay(ctx context.Context, in realm) {
+	session, err := s.start(ctx, in)
+	if err != nil {
+		s.fail(ctx, err)
+		return
+	}
+	s.set(func() {
+		s.current, s.failed = session, nil
+		for name, handler := range s.handlers {
+			session.handle(name, handler)
+		}
+	})
+	select {
+	case <-ctx.Done():
+	case <-s.wake:
+	}
+	s.set(func() { s.current = nil })
+	session.close()
+}
+
+// set changes the state and tells those who wait for it.
+func (s *Swarm) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// restart makes Run look again which network to be in.
+func (s *Swarm) restart() {
+	s.set(func() { s.failed = nil })
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// session returns the session under way.
+func (s *Swarm) session() (*session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.current != nil:
+		return s.current, nil
+	case s.failed != nil:
+		return nil, core.Errorf(core.CodeNotReady, "the swarm does not run: %w", s.failed)
+	}
+	return nil, core.Errorf(core.CodeNotReady, "this node is in no swarm").
+		WithHint("Join one with an invite code, or make one by writing an invite.")
+}
+
+// await returns the session in a network as soon as it is there.
+func (s *Swarm) await(ctx context.Context, in realm) (*session, error) {
+	for {
+		s.mu.Lock()
+		current, failed, stopped, changed := s.current, s.failed, s.stopped, s.changed
+		s.mu.Unlock()
+		switch {
+		case current != nil && current.realm == in:
+			return current, nil
+		case failed != nil:
+			return nil, core.Errorf(core.CodeNotReady, "the swarm does not run: %w", failed)
+		case stopped:
+			return nil, core.Errorf(core.CodeNotReady, "the node is stopping")
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, core.Errorf(core.CodeTimeout, "the swarm did not start in time: %w", ctx.Err())
+		}
+	}
+}
+
+// realm is what makes a swarm the one it is.
+type realm struct {
+	key     networkKey
+	founder core.PeerID
+}
+
+func (in realm) name() record.Network { return record.NetworkOf(in.key, in.founder) }
+
+// networkSecret is the name of the network key in the vault; its text is the key in hexadecimal, a space and the
+// founder.
+const networkSecret = "network_key"
+
+// loadRealm returns the network that the node is in, or nil.
+func (s *Swarm) loadRealm(ctx context.Context) (*realm, error) {
+	text, err := s.cfg.Vault.Get(ctx, networkSecret)
+	if errors.Is(err, secret.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	keyText, founderText, _ := strings.Cut(text.Reveal(), " ")
+	key, err := hex.DecodeString(keyText)
+	founder, idErr := core.ParsePeerID(founderText)
+	if err != nil || idErr != nil || len(key) != len(networkKey{}) {
+		return nil, core.Errorf(core.CodeCorrupt, "the saved network key is damaged").
+			WithHint("Leave the swarm and join it again with a new invite.")
+	}
+	return &realm{networkKey(key), founder}, nil
+}
+
+func (s *Swarm) saveRealm(ctx context.Context, in realm) error {
+	return s.cfg.Vault.Set(ctx, networkSecret, secret.NewText(hex.EncodeToString(in.key[:])+" "+in.founder.String()))
+}
+
+// found returns the session, and makes this node the founder of a new swarm if it is in none.
+func (s *Swarm) found(ctx context.Context) (*session, error) {
+	s.joining.Lock()
+	defer s.joining.Unlock()
+	in, err := s.loadRealm(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if in == nil {
+		in = &realm{founder: s.self}
+		rand.Read(in.key[:]) // never fails
+		if err := s.saveRealm(ctx, *in); err != nil {
+			return nil, err
+		}
+		s.restart()
+	}
+	return s.await(ctx, *in)
+}
+
+// Leave forgets the network key, the members, the peers and the invites. The others still know this node as a member.
+func (s *Swarm) Leave(ctx context.Context) error {
+	s.joining.Lock()
+	defer s.joining.Unlock()
+	if err := s.cfg.Vault.Delete(ctx, networkSecret); err != nil {
+		return err
+	}
+	defer s.restart()
+	return s.cfg.Store.ForgetSwarm(ctx)
+}

@@ -1,0 +1,49 @@
+package swarm
+
+import (
+	"slices"
+	"time"
+)
+
+// After a change of network a peer must answer in answerAfterChange, or its connection counts as cut.
+const (
+	watchEvery        = time.Second
+	clockJump         = 3 * time.Second
+	answerAfterChange = 2 * time.Second
+)
+
+// watchLoop notices that the PC slept or changed its network, and heals the connections.
+func (t *session) watchLoop() {
+	before, last := t.interfaces(), time.Now()
+	t.every(watchEvery, nil, func() {
+		now, here := time.Now(), t.interfaces()
+		slept, moved := jumped(last, now), !slices.Equal(before, here)
+		before, last = here, now
+		if slept || moved {
+			t.log.Info("network may have changed", "slept", slept, "moved", moved)
+			t.hurry()
+			last = time.Now() // healing takes a while, that is no sleep
+		}
+	})
+}
+
+// jumped tells whether the PC was asleep between two looks at the clock: the wall clock went on without the
+// monotonic one, or no look was taken for much too long.
+func jumped(last, now time.Time) bool {
+	steady, wall := now.Sub(last), now.Round(0).Sub(last.Round(0))
+	return wall-steady > clockJump || steady > watchEvery+clockJump
+}
+
+// interfaces lists the addresses of this PC, in order.
+func (t *session) interfaces() []string {
+	list, err := t.cfg.interfaces()
+	if err != nil {
+		return nil
+	}
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = a.String()
+	}
+	slices.Sort(out)
+	return out
+}
