@@ -138,6 +138,13 @@ func (p *Peer) Handle(protocol string, handler func(core.Stream)) {
 	p.handlers[protocol] = handler
 }
 
+// Handles tells whether the peer takes streams of a protocol.
+func (p *Peer) Handles(protocol string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.handlers[protocol] != nil
+}
+
 // Streams is how many streams the peer has taken from others so far.
 func (p *Peer) Streams() int {
 	p.mu.Lock()

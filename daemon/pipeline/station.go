@@ -1,0 +1,186 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+)
+
+// station is a window and the sessions that use it, which take turns batch by batch.
+type station struct {
+	window engine.Window
+	wake   chan struct{} // holds one
+
+	mu      sync.Mutex // guards all below
+	free    []int32    // sequences that no session has
+	context int        // tokens of KV cache that no session has
+	users   []*share   // in the order of their turns
+	ended   bool
+}
+
+// share is what one session has of a station.
+type share struct {
+	station   *station
+	sequences []int32 // the window's, by the session's
+	context   int
+	queue     []*task
+	left      chan struct{} // closed when the window has forgotten the session
+	leaving   bool
+}
+
+// task is a batch at a stage.
+type task struct {
+	packet
+	ctx    context.Context
+	cancel context.CancelFunc
+	run    func(*task)
+}
+
+// join gives a session a share of a window: at most three quarters of what is left, so that others find some too.
+func (s *Server) join(w engine.Window, o Options) (*share, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stations[w]
+	if st == nil {
+		st = newStation(w)
+		s.stations[w] = st
+		s.work.Add(1) // the session's own count keeps Run waiting
+		go func() {
+			defer s.work.Done()
+			st.run()
+		}()
+	}
+	sh, err := st.grant(o)
+	if err != nil && st.idle() {
+		s.drop(st)
+	}
+	return sh, err
+}
+
+// leave gives a share back. It returns when the window has forgotten the session.
+func (s *Server) leave(sh *share) {
+	st := sh.station
+	st.mu.Lock()
+	sh.leaving = true
+	st.mu.Unlock()
+	st.poke()
+	<-sh.left
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.idle() {
+		s.drop(st)
+	}
+}
+
+// drop ends a station that nobody uses. The mutex is held.
+func (s *Server) drop(st *station) {
+	delete(s.stations, st.window)
+	st.mu.Lock()
+	st.ended = true
+	st.mu.Unlock()
+	st.poke()
+}
+
+func newStation(w engine.Window) *station {
+	st := &station{window: w, wake: make(chan struct{}, 1), context: w.Shape().Context}
+	for i := range w.Shape().Sequences {
+		st.free = append(st.free, int32(i))
+	}
+	return st
+}
+
+func (st *station) idle() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return len(st.users) == 0
+}
+
+func (st *station) grant(o Options) (*share, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	n, tokens := len(st.free), st.context
+	if n == 0 || tokens < 2 {
+		return nil, core.Errorf(core.CodeOverloaded, "the window has no sequence and %d tokens left", tokens)
+	}
+	n, tokens = min(o.Sequences, (3*n+3)/4), min(o.Context, (3*tokens+3)/4)
+	sh := &share{station: st, context: tokens, left: make(chan struct{})}
+	sh.sequences = append(sh.sequences, st.free[:n]...)
+	st.free = append([]int32(nil), st.free[n:]...)
+	st.context -= tokens
+	st.users = append(st.users, sh)
+	return sh, nil
+}
+
+func (st *station) poke() {
+	select {
+	case st.wake <- struct{}{}:
+	default:
+	}
+}
+
+// push queues a task of a session.
+func (sh *share) push(t *task) {
+	sh.station.mu.Lock()
+	sh.queue = append(sh.queue, t)
+	sh.station.mu.Unlock()
+	sh.station.poke()
+}
+
+// run is the goroutine that steps the window.
+func (st *station) run() {
+	for {
+		t, gone, ended := st.next()
+		switch {
+		case t != nil:
+			t.run(t)
+		case gone != nil:
+			st.forget(gone)
+		case ended:
+			return
+		default:
+			<-st.wake
+		}
+	}
+}
+
+// next takes the task of the session whose turn it is, or finds one that leaves.
+func (st *station) next() (t *task, gone *share, ended bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for i, sh := range st.users {
+		if sh.leaving {
+			return nil, sh, false
+		}
+		if len(sh.queue) == 0 {
+			continue
+		}
+		t = sh.queue[0]
+		sh.queue = append(sh.queue[:0], sh.queue[1:]...)
+		copy(st.users[i:], st.users[i+1:])
+		st.users[len(st.users)-1] = sh
+		return t, nil, false
+	}
+	return nil, nil, st.ended
+}
+
+// forget drops what the window holds of a session and takes its share back.
+func (st *station) forget(sh *share) {
+	b := &engine.Batch{}
+	for _, seq := range sh.sequences {
+		b.Ops = append(b.Ops, engine.Op{Kind: engine.OpTrim, Seq: seq}, engine.Op{Kind: engine.OpSampler, Seq: seq, Sampler: &engine.Sampler{}})
+	}
+	_, _ = st.window.Step(context.Background(), b) // fails only if the window is gone, and with it what it held
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for i, other := range st.users {
+		if other == sh {
+			st.users = append(st.users[:i:i], st.users[i+1:]...)
+			break
+		}
+	}
+	st.free = append(st.free, sh.sequences...)
+	st.context += sh.context
+	close(sh.left)
+}

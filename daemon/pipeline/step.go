@@ -1,0 +1,190 @@
+package pipeline
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+)
+
+// step runs a batch on the window and hands on what came of it. The station's goroutine calls it.
+func (s *session) step(t *task) {
+	defer s.finish(t)
+	if s.ctx.Err() != nil {
+		return
+	}
+	b := engine.Batch{Ops: s.mapOps(t.ops), Embed: t.embed, Spare: s.hidden}
+	s.countOps(t.ops)
+	if t.failed == nil {
+		t.failed = s.countRows(t.rows)
+	}
+	if t.failed == nil {
+		b.Rows, b.Hidden = s.mapRows(t.rows), t.hidden
+	}
+	begin := time.Now()
+	out, err := s.window.Step(t.ctx, &b)
+	t.slowest = max(t.slowest, uint32(min(time.Since(begin).Microseconds(), 1<<31)))
+	if err != nil {
+		if core.CodeOf(err) == core.CodeEngineCrashed {
+			s.fail(err)
+			return
+		}
+		s.uncount(err)
+		out = &engine.Output{}
+		if t.failed == nil {
+			t.failed = asError(err)
+		}
+	}
+	if err := checkHidden(out.Hidden, s.shape.Embedding); err != nil { // this node's window is at fault
+		s.fail(core.Errorf(core.CodeEngineCrashed, "the window's output: %w", err))
+		return
+	}
+	if b.Rows != nil {
+		s.unmapRows(t.rows)
+	}
+	s.forward(t, out)
+	if out.Hidden != nil {
+		s.hidden = out.Hidden
+	}
+}
+
+// forward makes the frame for whoever is next.
+func (s *session) forward(t *task, out *engine.Output) {
+	body, err := s.body(), error(nil)
+	if s.opening.last() {
+		r := result{packet: packet{number: t.number, slowest: t.slowest, failed: t.failed, hidden: out.Hidden}, samples: out.Samples, embeddings: out.Embeddings}
+		body = appendResult(body, &r, s.next)
+	} else {
+		p := packet{number: t.number, slowest: t.slowest, failed: t.failed, embed: t.embed, ops: t.ops, rows: t.rows, hidden: out.Hidden}
+		body, err = appendPacket(body, &p, s.next)
+	}
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	s.frames <- body // has room: no more batches are here than there are credits
+}
+
+// finish lets a task be used again.
+func (s *session) finish(t *task) {
+	s.mu.Lock()
+	delete(s.running, t.number)
+	s.mu.Unlock()
+	t.cancel()
+	select {
+	case s.tasks <- t:
+	default:
+	}
+}
+
+// send writes frames in the order in which they were made. It waits for the way on to be there.
+func (s *session) send() {
+	kind := kindBatch
+	if s.opening.last() {
+		kind = kindResult
+	}
+	for {
+		select {
+		case body := <-s.frames:
+			s.held.Add(-1)
+			if err := s.onward(s.down.Load().SendPayload(kind, body)); err != nil {
+				s.fail(err)
+				return
+			}
+			s.done.Add(1)
+			select {
+			case s.spare <- body[:0]:
+			default:
+			}
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *session) body() []byte {
+	select {
+	case b := <-s.spare:
+		return b
+	default:
+		return nil
+	}
+}
+
+// countOps follows the lengths of the session's sequences.
+func (s *session) countOps(ops []engine.Op) {
+	copy(s.before, s.lens)
+	for _, op := range ops {
+		switch op.Kind {
+		case engine.OpTrim:
+			s.lens[op.Seq] = min(s.lens[op.Seq], op.From)
+		case engine.OpCopy:
+			s.lens[op.Seq] = min(op.From, s.lens[op.Source])
+		}
+	}
+	copy(s.after, s.lens)
+}
+
+// countRows counts rows in, or refuses those that leave a gap, go back, or are more than the session was granted.
+func (s *session) countRows(rows []engine.Row) *core.Error {
+	total := len(rows)
+	for _, n := range s.lens {
+		total += int(n)
+	}
+	if total > s.share.context {
+		return core.Errorf(core.CodeOverloaded, "the session's %d tokens are used up", s.share.context)
+	}
+	for i, r := range rows {
+		if r.Pos != s.lens[r.Seq] {
+			want := s.lens[r.Seq]
+			copy(s.lens, s.after)
+			return core.Errorf(core.CodeInvalidRequest, "row %d has position %d of a sequence of %d", i, r.Pos, want)
+		}
+		s.lens[r.Seq]++
+	}
+	return nil
+}
+
+// uncount takes back what a failed step did not keep: its rows, and, unless it was only cancelled, perhaps its
+// operations.
+func (s *session) uncount(err error) {
+	copy(s.lens, s.after)
+	if core.CodeOf(err) == core.CodeCancelled {
+		return
+	}
+	for i, n := range s.before {
+		s.lens[i] = max(s.lens[i], n)
+	}
+}
+
+// mapOps turns the session's sequences into the window's, in place.
+func (s *session) mapOps(ops []engine.Op) []engine.Op {
+	mapped := slices.Clone(ops)
+	for i := range mapped {
+		mapped[i].Seq, mapped[i].Source = s.share.sequences[ops[i].Seq], s.share.sequences[ops[i].Source]
+	}
+	return mapped
+}
+
+func (s *session) mapRows(rows []engine.Row) []engine.Row {
+	for i := range rows {
+		rows[i].Seq = s.share.sequences[rows[i].Seq]
+	}
+	return rows
+}
+
+// unmapRows turns the window's sequences back into the session's.
+func (s *session) unmapRows(rows []engine.Row) {
+	for i := range rows {
+		rows[i].Seq = int32(slices.Index(s.share.sequences, rows[i].Seq))
+	}
+}
+
+func asError(err error) *core.Error {
+	if e, ok := errors.AsType[*core.Error](err); ok {
+		return e
+	}
+	return core.Errorf(core.CodeInternal, "%w", err)
+}
