@@ -51,6 +51,12 @@ func (f field) set(s *Settings, text string) error {
 		v.SetString(text)
 	case reflect.Slice:
 		v.Set(reflect.ValueOf(splitList(text)))
+	case reflect.Bool:
+		on, err := strconv.ParseBool(strings.TrimSpace(text))
+		if err != nil {
+			return invalid(f.key, "%s must be true or false, not %q", f.key, text)
+		}
+		v.SetBool(on)
 	default:
 		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 		if err != nil || v.OverflowInt(n) {

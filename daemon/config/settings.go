@@ -33,6 +33,13 @@ type Settings struct {
 	RequestQueue          int `toml:"request_queue" json:"request_queue" apply:"live" doc:"Requests that may wait; more are refused with 429."`
 	MaxBatchSize          int `toml:"max_batch_size" json:"max_batch_size" apply:"load" doc:"Requests of one model that share a batch."`
 
+	EncryptedPipeline bool     `toml:"encrypted_pipeline" json:"encrypted_pipeline" apply:"live" doc:"Run the first and the last shard of a model on this PC when others run the rest; a model may have its own setting."`
+	Anchors           []string `toml:"anchors" json:"anchors" apply:"live" doc:"Nodes that can always be reached, as multiaddrs that end in /p2p/ and their id; invites carry them."`
+	Anchor            bool     `toml:"anchor" json:"anchor" apply:"restart" doc:"Be an anchor: help others to find each other and relay for them, and run no models."`
+	Nickname          string   `toml:"nickname" json:"nickname" apply:"live" doc:"What other nodes call this PC; empty is its host name."`
+	MaxUploadMbps     int      `toml:"max_upload_mbps" json:"max_upload_mbps" apply:"live" doc:"Most megabits per second that are sent to peers outside the local network; 0 is no limit."`
+	MaxDownloadMbps   int      `toml:"max_download_mbps" json:"max_download_mbps" apply:"live" doc:"Most megabits per second that are fetched from peers outside the local network; 0 is no limit."`
+
 	MaxDiskMB   int64 `toml:"max_disk_mb" json:"max_disk_mb" apply:"live" doc:"Disk space models may take, in MiB."`
 	ShardSizeMB int64 `toml:"shard_size_mb" json:"shard_size_mb" apply:"live" doc:"Size of a shard of models imported from now on, in MiB."`
 
@@ -54,6 +61,7 @@ func Default() Settings {
 		MaxConcurrentRequests: 10,
 		RequestQueue:          512,
 		MaxBatchSize:          8,
+		Anchors:               []string{},
 		MaxDiskMB:             50_000,
 		ShardSizeMB:           512,
 		RateLimitRPM:          60,

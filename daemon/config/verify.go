@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -27,6 +28,12 @@ func (s *Settings) Verify() error {
 		return invalid("region", "region must be two capital letters such as DE, or empty")
 	case len(s.DefaultModel) > 256 || len(s.RuntimeDir) > 4096 || len(s.WorkerPath) > 4096:
 		return invalid("default_model", "a name or path is too long")
+	}
+	if err := verifyAnchors(s.Anchors); err != nil {
+		return err
+	}
+	if len(s.Nickname) > 64 {
+		return invalid("nickname", "nickname may have 64 bytes at most")
 	}
 	if _, err := s.Port(); err != nil {
 		return err
@@ -68,6 +75,8 @@ func (s *Settings) ranges() []bounds {
 		{"max_concurrent_requests", int64(s.MaxConcurrentRequests), 1, 256},
 		{"request_queue", int64(s.RequestQueue), 0, 65_536},
 		{"max_batch_size", int64(s.MaxBatchSize), 1, 64},
+		{"max_upload_mbps", int64(s.MaxUploadMbps), 0, 100_000},
+		{"max_download_mbps", int64(s.MaxDownloadMbps), 0, 100_000},
 		{"max_disk_mb", s.MaxDiskMB, 100, 10_000_000},
 		{"shard_size_mb", s.ShardSizeMB, 64, 2048},
 		{"rate_limit_rpm", int64(s.RateLimitRPM), 1, 1_000_000},
@@ -83,6 +92,19 @@ func verifyOrigins(origins []string) error {
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o {
 			return invalid("cors_allow", "cors_allow holds %q, which is not an origin such as https://chat.example.org", o)
+		}
+	}
+	return nil
+}
+
+// verifyAnchors looks at the form only; the swarm reads the addresses.
+func verifyAnchors(anchors []string) error {
+	if len(anchors) > 16 {
+		return invalid("anchors", "anchors may hold 16 addresses at most")
+	}
+	for _, a := range anchors {
+		if !strings.HasPrefix(a, "/") || !strings.Contains(a, "/p2p/") || len(a) > 512 {
+			return invalid("anchors", "anchors holds %q, which is not an address such as /ip4/192.0.2.1/tcp/8810/p2p/12D3KooW…", a)
 		}
 	}
 	return nil

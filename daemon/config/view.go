@@ -48,6 +48,9 @@ func patch(s *Settings, data []byte) error {
 	if v.CORSAllow == nil {
 		v.CORSAllow = []string{}
 	}
+	if v.Anchors == nil {
+		v.Anchors = []string{}
+	}
 	if v.ListenPort != port {
 		host, _, err := net.SplitHostPort(v.Listen)
 		if err != nil || v.ListenPort < 0 || v.ListenPort > 65535 {

@@ -55,6 +55,24 @@ func (s *Store) SetWindows(ctx context.Context, id core.ModelID, windows int) er
 		ON CONFLICT (model_id) DO UPDATE SET windows = excluded.windows`, id.String(), windows)
 }
 
+// Encrypted returns whether a model is set to run as an encrypted pipeline, and whether it has a setting of its own.
+func (s *Store) Encrypted(ctx context.Context, id core.ModelID) (on, set bool, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT encrypted FROM model_pipeline WHERE model_id = ?", id.String()).Scan(&on)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, false, nil
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("store: encrypted pipeline: %w", err)
+	}
+	return on, true, nil
+}
+
+// SetEncrypted sets whether a model runs as an encrypted pipeline.
+func (s *Store) SetEncrypted(ctx context.Context, id core.ModelID, on bool) error {
+	return s.exec(ctx, "set encrypted pipeline", `INSERT INTO model_pipeline (model_id, encrypted) VALUES (?, ?)
+		ON CONFLICT (model_id) DO UPDATE SET encrypted = excluded.encrypted`, id.String(), on)
+}
+
 // Loaded is a record of what was in memory: the shards of a model from First up to, not including, End.
 type Loaded struct {
 	ID         core.ModelID
@@ -102,7 +120,7 @@ func (s *Store) ForgetModel(ctx context.Context, id core.ModelID) error {
 		return fmt.Errorf("store: forget model: %w", err)
 	}
 	defer tx.Rollback()
-	for _, table := range []string{"shard_lock", "model_setting", "loaded_model"} {
+	for _, table := range []string{"shard_lock", "model_setting", "loaded_model", "download"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE model_id = ?", id.String()); err != nil {
 			return fmt.Errorf("store: forget model: %w", err)
 		}
