@@ -20,10 +20,18 @@ type Joined struct {
 	Message string `json:"message"`
 }
 
+// The states of an invite.
+const (
+	InviteOpen    = "open"
+	InviteUsed    = "used"
+	InviteExpired = "expired"
+	InviteRevoked = "revoked"
+)
+
 // Invite is one entry of GET /api/admin/invites. The code itself is not kept.
 type Invite struct {
 	ID        string     `json:"id"`
-	State     string     `json:"state"` // "open", "used", "expired" or "revoked"
+	State     string     `json:"state"` // a state of an invite
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt time.Time  `json:"expires_at"`
 	UsedBy    string     `json:"used_by"` // the peer that joined with it, or ""
@@ -66,6 +74,7 @@ type ShardDownload struct {
 const (
 	DownloadQueued  = "queued"
 	DownloadRunning = "downloading"
+	DownloadPaused  = "paused"
 	DownloadDone    = "completed"
 	DownloadFailed  = "failed"
 )
