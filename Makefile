@@ -70,7 +70,7 @@ lint:
 	packaging/lint.sh
 
 generate:
-	cd daemon/swarm && PATH="$$PATH:$$(go env GOPATH)/bin" protoc --go_out=. --go_opt=paths=source_relative wire/*.proto
+	cd daemon/swarm && PATH="$$PATH:$$(go env GOPATH)/bin" protoc --go_out=. --go_opt=paths=source_relative wire/*.proto record/*.proto
 
 fresh:
 	packaging/fresh.sh

@@ -70,10 +70,20 @@ func (s *Swarm) Judge(id core.PeerID, act core.Conduct) {
 	}
 }
 
-// Phase is "established" when there are other members, else "seedling".
+// Phase is "established" while a peer is connected, else "seedling".
 func (s *Swarm) Phase() string {
-	if s.hasCompany() {
+	if t, err := s.session(); err == nil && t.connected() > 0 {
 		return "established"
 	}
 	return "seedling"
+}
+
+// connected counts the members at the other end of a connection.
+func (t *session) connected() (n int) {
+	for _, e := range t.book.all() {
+		if e.connection != connectionNone && t.members.belongs(e.ID) {
+			n++
+		}
+	}
+	return n
 }

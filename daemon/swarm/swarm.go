@@ -53,6 +53,9 @@ type Swarm struct {
 
 	joining sync.Mutex // one change of network at a time
 
+	coding sync.Mutex // guards code
+	code   core.NetworkCode
+
 	mu       sync.Mutex
 	stopped  bool // Run has ended
 	current  *session

@@ -4,7 +4,7 @@
 // versions:
 // 	protoc-gen-go v1.36.11
 // 	protoc        v3.21.12
-// source: record.proto
+// source: record/record.proto
 
 package record
 
@@ -35,7 +35,7 @@ type Signed struct {
 
 func (x *Signed) Reset() {
 	*x = Signed{}
-	mi := &file_record_proto_msgTypes[0]
+	mi := &file_record_record_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -47,7 +47,7 @@ func (x *Signed) String() string {
 func (*Signed) ProtoMessage() {}
 
 func (x *Signed) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[0]
+	mi := &file_record_record_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -60,7 +60,7 @@ func (x *Signed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signed.ProtoReflect.Descriptor instead.
 func (*Signed) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{0}
+	return file_record_record_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Signed) GetPublicKey() []byte {
@@ -95,7 +95,7 @@ type AdmissionBody struct {
 
 func (x *AdmissionBody) Reset() {
 	*x = AdmissionBody{}
-	mi := &file_record_proto_msgTypes[1]
+	mi := &file_record_record_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -107,7 +107,7 @@ func (x *AdmissionBody) String() string {
 func (*AdmissionBody) ProtoMessage() {}
 
 func (x *AdmissionBody) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[1]
+	mi := &file_record_record_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -120,7 +120,7 @@ func (x *AdmissionBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmissionBody.ProtoReflect.Descriptor instead.
 func (*AdmissionBody) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{1}
+	return file_record_record_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *AdmissionBody) GetMember() []byte {
@@ -160,7 +160,7 @@ type AnnouncementBody struct {
 
 func (x *AnnouncementBody) Reset() {
 	*x = AnnouncementBody{}
-	mi := &file_record_proto_msgTypes[2]
+	mi := &file_record_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -172,7 +172,7 @@ func (x *AnnouncementBody) String() string {
 func (*AnnouncementBody) ProtoMessage() {}
 
 func (x *AnnouncementBody) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[2]
+	mi := &file_record_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -185,7 +185,7 @@ func (x *AnnouncementBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnouncementBody.ProtoReflect.Descriptor instead.
 func (*AnnouncementBody) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{2}
+	return file_record_record_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *AnnouncementBody) GetSequence() uint64 {
@@ -299,7 +299,7 @@ type HoldingBody struct {
 
 func (x *HoldingBody) Reset() {
 	*x = HoldingBody{}
-	mi := &file_record_proto_msgTypes[3]
+	mi := &file_record_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -311,7 +311,7 @@ func (x *HoldingBody) String() string {
 func (*HoldingBody) ProtoMessage() {}
 
 func (x *HoldingBody) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[3]
+	mi := &file_record_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -324,7 +324,7 @@ func (x *HoldingBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldingBody.ProtoReflect.Descriptor instead.
 func (*HoldingBody) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{3}
+	return file_record_record_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *HoldingBody) GetModel() string {
@@ -367,7 +367,7 @@ type SpeedBody struct {
 
 func (x *SpeedBody) Reset() {
 	*x = SpeedBody{}
-	mi := &file_record_proto_msgTypes[4]
+	mi := &file_record_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +379,7 @@ func (x *SpeedBody) String() string {
 func (*SpeedBody) ProtoMessage() {}
 
 func (x *SpeedBody) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[4]
+	mi := &file_record_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,7 +392,7 @@ func (x *SpeedBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeedBody.ProtoReflect.Descriptor instead.
 func (*SpeedBody) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{4}
+	return file_record_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SpeedBody) GetModel() string {
@@ -427,7 +427,7 @@ type DemandBody struct {
 
 func (x *DemandBody) Reset() {
 	*x = DemandBody{}
-	mi := &file_record_proto_msgTypes[5]
+	mi := &file_record_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +439,7 @@ func (x *DemandBody) String() string {
 func (*DemandBody) ProtoMessage() {}
 
 func (x *DemandBody) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[5]
+	mi := &file_record_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +452,7 @@ func (x *DemandBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandBody.ProtoReflect.Descriptor instead.
 func (*DemandBody) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{5}
+	return file_record_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DemandBody) GetModel() string {
@@ -486,7 +486,7 @@ type InviteBody struct {
 
 func (x *InviteBody) Reset() {
 	*x = InviteBody{}
-	mi := &file_record_proto_msgTypes[6]
+	mi := &file_record_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +498,7 @@ func (x *InviteBody) String() string {
 func (*InviteBody) ProtoMessage() {}
 
 func (x *InviteBody) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[6]
+	mi := &file_record_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +511,7 @@ func (x *InviteBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InviteBody.ProtoReflect.Descriptor instead.
 func (*InviteBody) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{6}
+	return file_record_record_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InviteBody) GetNetworkKey() []byte {
@@ -582,7 +582,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_record_proto_msgTypes[7]
+	mi := &file_record_record_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +594,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[7]
+	mi := &file_record_record_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +607,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{7}
+	return file_record_record_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *JoinRequest) GetId() []byte {
@@ -643,7 +643,7 @@ type JoinReply struct {
 
 func (x *JoinReply) Reset() {
 	*x = JoinReply{}
-	mi := &file_record_proto_msgTypes[8]
+	mi := &file_record_record_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +655,7 @@ func (x *JoinReply) String() string {
 func (*JoinReply) ProtoMessage() {}
 
 func (x *JoinReply) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[8]
+	mi := &file_record_record_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +668,7 @@ func (x *JoinReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinReply.ProtoReflect.Descriptor instead.
 func (*JoinReply) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{8}
+	return file_record_record_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *JoinReply) GetCode() string {
@@ -704,7 +704,7 @@ type Greeting struct {
 
 func (x *Greeting) Reset() {
 	*x = Greeting{}
-	mi := &file_record_proto_msgTypes[9]
+	mi := &file_record_record_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +716,7 @@ func (x *Greeting) String() string {
 func (*Greeting) ProtoMessage() {}
 
 func (x *Greeting) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[9]
+	mi := &file_record_record_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +729,7 @@ func (x *Greeting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Greeting.ProtoReflect.Descriptor instead.
 func (*Greeting) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{9}
+	return file_record_record_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Greeting) GetMembers() []byte {
@@ -764,7 +764,7 @@ type Members struct {
 
 func (x *Members) Reset() {
 	*x = Members{}
-	mi := &file_record_proto_msgTypes[10]
+	mi := &file_record_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +776,7 @@ func (x *Members) String() string {
 func (*Members) ProtoMessage() {}
 
 func (x *Members) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[10]
+	mi := &file_record_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +789,7 @@ func (x *Members) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Members.ProtoReflect.Descriptor instead.
 func (*Members) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{10}
+	return file_record_record_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Members) GetAdmissions() []*Signed {
@@ -806,11 +806,11 @@ func (x *Members) GetLast() bool {
 	return false
 }
 
-var File_record_proto protoreflect.FileDescriptor
+var File_record_record_proto protoreflect.FileDescriptor
 
-const file_record_proto_rawDesc = "" +
+const file_record_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x12shoal.swarm.record\"_\n" +
+	"\x13record/record.proto\x12\x12shoal.swarm.record\"_\n" +
 	"\x06Signed\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x12\x18\n" +
@@ -880,19 +880,19 @@ const file_record_proto_rawDesc = "" +
 	"\x04last\x18\x02 \x01(\bR\x04lastB0Z.github.com/shoal-p2p/shoal/daemon/swarm/recordb\x06proto3"
 
 var (
-	file_record_proto_rawDescOnce sync.Once
-	file_record_proto_rawDescData []byte
+	file_record_record_proto_rawDescOnce sync.Once
+	file_record_record_proto_rawDescData []byte
 )
 
-func file_record_proto_rawDescGZIP() []byte {
-	file_record_proto_rawDescOnce.Do(func() {
-		file_record_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)))
+func file_record_record_proto_rawDescGZIP() []byte {
+	file_record_record_proto_rawDescOnce.Do(func() {
+		file_record_record_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_record_record_proto_rawDesc), len(file_record_record_proto_rawDesc)))
 	})
-	return file_record_proto_rawDescData
+	return file_record_record_proto_rawDescData
 }
 
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
-var file_record_proto_goTypes = []any{
+var file_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_record_record_proto_goTypes = []any{
 	(*Signed)(nil),           // 0: shoal.swarm.record.Signed
 	(*AdmissionBody)(nil),    // 1: shoal.swarm.record.AdmissionBody
 	(*AnnouncementBody)(nil), // 2: shoal.swarm.record.AnnouncementBody
@@ -905,7 +905,7 @@ var file_record_proto_goTypes = []any{
 	(*Greeting)(nil),         // 9: shoal.swarm.record.Greeting
 	(*Members)(nil),          // 10: shoal.swarm.record.Members
 }
-var file_record_proto_depIdxs = []int32{
+var file_record_record_proto_depIdxs = []int32{
 	3, // 0: shoal.swarm.record.AnnouncementBody.holdings:type_name -> shoal.swarm.record.HoldingBody
 	4, // 1: shoal.swarm.record.AnnouncementBody.speeds:type_name -> shoal.swarm.record.SpeedBody
 	5, // 2: shoal.swarm.record.AnnouncementBody.demand:type_name -> shoal.swarm.record.DemandBody
@@ -920,26 +920,26 @@ var file_record_proto_depIdxs = []int32{
 	0, // [0:7] is the sub-list for field type_name
 }
 
-func init() { file_record_proto_init() }
-func file_record_proto_init() {
-	if File_record_proto != nil {
+func init() { file_record_record_proto_init() }
+func file_record_record_proto_init() {
+	if File_record_record_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_record_proto_rawDesc), len(file_record_record_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_record_proto_goTypes,
-		DependencyIndexes: file_record_proto_depIdxs,
-		MessageInfos:      file_record_proto_msgTypes,
+		GoTypes:           file_record_record_proto_goTypes,
+		DependencyIndexes: file_record_record_proto_depIdxs,
+		MessageInfos:      file_record_record_proto_msgTypes,
 	}.Build()
-	File_record_proto = out.File
-	file_record_proto_goTypes = nil
-	file_record_proto_depIdxs = nil
+	File_record_record_proto = out.File
+	file_record_record_proto_goTypes = nil
+	file_record_record_proto_depIdxs = nil
 }
