@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -80,7 +81,6 @@ type swarm struct {
 	spec    engine.Spec
 	limits  pipeline.Limits
 	nodes   map[string]*node
-	stopped sync.Once
 }
 
 type node struct {
@@ -115,15 +115,13 @@ func (s *swarm) join(name string) *node {
 }
 
 func (s *swarm) close() {
-	s.stopped.Do(func() {
-		for _, n := range s.nodes {
-			n.stop()
-		}
-		for _, n := range s.nodes {
-			<-n.ended
-			n.windows.close()
-		}
-	})
+	for _, n := range s.nodes {
+		n.stop()
+	}
+	for _, n := range s.nodes {
+		<-n.ended
+		n.windows.close()
+	}
 }
 
 // spec is a chain over the named nodes, with the layers split evenly.
@@ -235,6 +233,8 @@ func wantCode(t *testing.T, err error, code core.Code) {
 		t.Errorf("error %v has code %q, want %q", err, core.CodeOf(err), code)
 	}
 }
+
+func asLost(err error) (*pipeline.Lost, bool) { return errors.AsType[*pipeline.Lost](err) }
 
 func names(n int) (list []string) {
 	for i := range n {

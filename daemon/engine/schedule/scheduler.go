@@ -93,6 +93,9 @@ func New(cfg Config) (*Scheduler, error) {
 // Shape implements engine.Runner.
 func (s *Scheduler) Shape() engine.Shape { return s.shape }
 
+// MaxContext is the most tokens of one job, prompt and reply.
+func (s *Scheduler) MaxContext() int { return s.cfg.MaxContext }
+
 // Load implements engine.Runner.
 func (s *Scheduler) Load() engine.Load {
 	s.mu.Lock()

@@ -74,7 +74,9 @@ func (n *Network) SetLinkDelay(a, b string, d time.Duration) {
 }
 
 // Cut holds back everything between two peers, in silence, until Heal.
-func (n *Network) Cut(a, b string) { n.setCut(true, func(p pair) bool { return p.between(ID(a), ID(b)) }, pair{ID(a), ID(b)}) }
+func (n *Network) Cut(a, b string) {
+	n.setCut(true, func(p pair) bool { return p.between(ID(a), ID(b)) }, pair{ID(a), ID(b)})
+}
 
 // Heal lets flow again what Cut held back.
 func (n *Network) Heal(a, b string) {

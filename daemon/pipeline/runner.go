@@ -1,0 +1,449 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
+)
+
+const (
+	rebuildLimit  = 5 * time.Second
+	dialLimit     = time.Minute      // for a chain whose windows have to be loaded
+	excludeFor    = 20 * time.Second // how long a lost peer is not asked again
+	firstRetry    = 100 * time.Millisecond
+	maxRetry      = 3 * time.Second
+	maxFruitless  = 5 // chains lost in a row without a token in between, after which a job gives up
+	penaltyWindow = 64
+)
+
+// Planner chooses chains.
+type Planner interface {
+	// Chain gives the best chain that there is without the peers in exclude. Its error says why there is none.
+	Chain(ctx context.Context, exclude []core.PeerID) (Spec, error)
+}
+
+// RunnerConfig is what a Runner works with. Schedule and RebuildLimit may be zero.
+type RunnerConfig struct {
+	Network   core.Network
+	Server    *Server // runs the stages that are this node
+	Planner   Planner
+	Tokenizer engine.Tokenizer
+	Schedule  schedule.Config // Windows and Tokenizer are not read
+	Log       *slog.Logger
+	// RebuildLimit is how long a job waits for a chain, at the beginning and after one was lost; 0 is 5 s.
+	RebuildLimit time.Duration
+}
+
+// Runner is an engine.Runner over whichever chain there is. When a peer is lost, it builds another chain without that
+// peer and goes on with every job there: it runs the prompt and the tokens that the job has brought, and what is
+// emitted then is new. At temperature 0 the reply is the one that the lost chain would have given. A job that samples
+// with a seed gets a seed made of that one and of the number of tokens so far: the reply stays a function of its seed
+// and of where the chain was lost. A job that no chain takes up in time ends with an error.
+type Runner struct {
+	engine.Tokenizer
+	cfg RunnerConfig
+
+	mu       sync.Mutex // guards all below
+	line     *line      // nil while there is none
+	changed  chan struct{}
+	why      error // why there is none
+	ended    bool
+	shape    engine.Shape
+	excluded map[core.PeerID]time.Time // until when
+	stats    RunnerStats
+}
+
+// RunnerStats counts what has happened to a Runner's chains.
+type RunnerStats struct {
+	Chains  int64         // built
+	Lost    int64         // that ended by themselves
+	Resumed int64         // jobs that went on over another chain
+	LastGap time.Duration // from the loss of a chain to the next one
+}
+
+// line is a chain that is up.
+type line struct {
+	*schedule.Scheduler
+	spec    Spec
+	windows []engine.Window
+}
+
+// NewRunner makes a Runner. It builds no chain before Run.
+func NewRunner(cfg RunnerConfig) *Runner {
+	if cfg.RebuildLimit <= 0 {
+		cfg.RebuildLimit = rebuildLimit
+	}
+	return &Runner{Tokenizer: cfg.Tokenizer, cfg: cfg, changed: make(chan struct{}), excluded: map[core.PeerID]time.Time{},
+		why: core.Errorf(core.CodeNotReady, "the chain is being built")}
+}
+
+// Run keeps a chain up until ctx ends. It returns nil when all jobs have ended.
+func (r *Runner) Run(ctx context.Context) error {
+	retry, gone := firstRetry, time.Time{}
+	for ctx.Err() == nil {
+		l, err := r.build(ctx)
+		if err != nil {
+			r.set(nil, err)
+			if !r.exclude(err) {
+				pause(ctx, retry)
+				retry = min(2*retry, maxRetry)
+			}
+			continue
+		}
+		retry = firstRetry
+		r.count(func(s *RunnerStats) {
+			s.Chains++
+			if !gone.IsZero() {
+				s.LastGap = time.Since(gone)
+			}
+		})
+		r.set(l, nil)
+		err = l.Run(ctx)
+		gone = time.Now()
+		if err == nil {
+			err = core.Errorf(core.CodeNotReady, "the model is being unloaded")
+		} else {
+			r.count(func(s *RunnerStats) { s.Lost++ })
+			r.exclude(err)
+			r.cfg.Log.Warn("chain lost", "model", l.spec.Model.String(), "err", err)
+		}
+		r.set(nil, err)
+		l.close()
+	}
+	r.mu.Lock()
+	r.ended, r.why = true, core.Errorf(core.CodeNotReady, "the model is being unloaded")
+	r.wake()
+	r.mu.Unlock()
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// build asks for a chain and opens it: runs of other nodes are pipes, this node's stages windows.
+func (r *Runner) build(ctx context.Context) (_ *line, err error) {
+	sp, err := r.cfg.Planner.Chain(ctx, r.exclusions())
+	if err != nil {
+		return nil, err
+	}
+	if len(sp.Stages) == 0 {
+		return nil, core.Errorf(core.CodeInvalidRequest, "chain without stages")
+	}
+	if err := checkStages(sp.Stages); err != nil {
+		return nil, err
+	}
+	sp.Options = sp.Options.withDefaults()
+	l := &line{spec: sp}
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	opening, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	if l.windows, err = r.open(opening, sp); err != nil {
+		return nil, err
+	}
+	cfg := r.cfg.Schedule
+	cfg.Windows, cfg.Tokenizer = l.windows, r.cfg.Tokenizer
+	l.Scheduler, err = schedule.New(cfg)
+	return l, err
+}
+
+// open opens all parts of a chain at the same time.
+func (r *Runner) open(ctx context.Context, sp Spec) ([]engine.Window, error) {
+	self := r.cfg.Network.Self()
+	var parts [][]Stage
+	for i, st := range sp.Stages {
+		if n := len(parts); i > 0 && st.Peer != self && sp.Stages[i-1].Peer != self {
+			parts[n-1] = append(parts[n-1], st)
+			continue
+		}
+		parts = append(parts, []Stage{st})
+	}
+	windows, errs := make([]engine.Window, len(parts)), make([]error, len(parts))
+	var group sync.WaitGroup
+	for i, part := range parts {
+		group.Go(func() {
+			if part[0].Peer == self {
+				windows[i], errs[i] = r.cfg.Server.local(ctx, sp, part[0])
+				return
+			}
+			remote := sp
+			remote.Stages = part
+			if p, err := Dial(ctx, r.cfg.Network, remote); err != nil {
+				errs[i] = err
+			} else {
+				windows[i] = p
+			}
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		for _, w := range windows {
+			if w != nil {
+				_ = w.Close()
+			}
+		}
+		for _, err := range errs {
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return windows, nil
+}
+
+func (l *line) close() {
+	for _, w := range l.windows {
+		_ = w.Close()
+	}
+}
+
+// exclude notes who is to blame for an error. It is false if nobody is.
+func (r *Runner) exclude(err error) bool {
+	l, ok := errors.AsType[*Lost](err)
+	if !ok || l.Peer.IsZero() {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, already := r.excluded[l.Peer]
+	r.excluded[l.Peer] = time.Now().Add(excludeFor)
+	return !already
+}
+
+// exclusions lists the peers that were lost lately.
+func (r *Runner) exclusions() (list []core.PeerID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for peer, until := range r.excluded {
+		if time.Now().After(until) {
+			delete(r.excluded, peer)
+			continue
+		}
+		list = append(list, peer)
+	}
+	return list
+}
+
+// set makes l the chain, or tells why there is none.
+func (r *Runner) set(l *line, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.line, r.why = l, why
+	if l != nil {
+		r.shape = l.Shape()
+	}
+	r.wake()
+}
+
+// wake lets everyone who waits look again. The mutex is held.
+func (r *Runner) wake() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+func (r *Runner) count(f func(*RunnerStats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.stats)
+}
+
+// Stats returns the counters.
+func (r *Runner) Stats() RunnerStats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stats
+}
+
+// Chain is the chain in use; it is false while there is none.
+func (r *Runner) Chain() (Spec, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.line == nil {
+		return Spec{}, false
+	}
+	return r.line.spec, true
+}
+
+// Ready returns when there is a chain, or when ctx has ended, with the reason why there is none.
+func (r *Runner) Ready(ctx context.Context) error {
+	_, err := r.wait(ctx, nil, nil)
+	return err
+}
+
+// wait returns a chain other than before. It gives up when the limit fires, ctx ends or the runner does.
+func (r *Runner) wait(ctx context.Context, before *line, limit <-chan time.Time) (*line, error) {
+	for {
+		r.mu.Lock()
+		l, changed, why, ended := r.line, r.changed, r.why, r.ended
+		r.mu.Unlock()
+		switch {
+		case l != nil && l != before:
+			return l, nil
+		case ended:
+			return nil, why
+		}
+		select {
+		case <-changed:
+		case <-limit:
+			return nil, why
+		case <-ctx.Done():
+			return nil, core.Errorf(core.CodeCancelled, "request: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// Shape implements engine.Runner. It is zero before the first chain.
+func (r *Runner) Shape() engine.Shape {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.shape
+}
+
+// Load implements engine.Runner.
+func (r *Runner) Load() engine.Load {
+	r.mu.Lock()
+	l := r.line
+	r.mu.Unlock()
+	if l == nil {
+		return engine.Load{}
+	}
+	return l.Load()
+}
+
+// Generate implements engine.Runner.
+func (r *Runner) Generate(ctx context.Context, request engine.Job, emit func(engine.Sample) error) (engine.Finish, error) {
+	g := &generation{job: request, emit: emit}
+	err := r.attempts(ctx, &g.attempts, func(l *line) (bool, error) { return g.run(ctx, l) })
+	if g.attempts > 1 {
+		r.count(func(s *RunnerStats) { s.Resumed++ })
+	}
+	return g.finish, err
+}
+
+// Embed implements engine.Runner.
+func (r *Runner) Embed(ctx context.Context, prompt []int32) (vectors [][]float32, err error) {
+	var attempts int
+	err = r.attempts(ctx, &attempts, func(l *line) (bool, error) {
+		vectors, err = l.Embed(ctx, prompt)
+		return false, err
+	})
+	return vectors, err
+}
+
+// attempts calls run with one chain after another until it does not fail for the chain's end. run tells whether it
+// got any further.
+func (r *Runner) attempts(ctx context.Context, n *int, run func(*line) (bool, error)) error {
+	var l *line
+	for fruitless := 0; ; {
+		limit := time.NewTimer(r.cfg.RebuildLimit)
+		next, err := r.wait(ctx, l, limit.C)
+		limit.Stop()
+		if err != nil {
+			return err
+		}
+		l = next
+		*n++
+		progress, err := run(l)
+		if err == nil || !r.chainEnded(ctx, l, err) {
+			return err
+		}
+		if fruitless++; progress {
+			fruitless = 0
+		}
+		if fruitless == maxFruitless {
+			return err
+		}
+	}
+}
+
+// chainEnded tells whether an error of a job is that its chain ended, and not the runner or the job.
+func (r *Runner) chainEnded(ctx context.Context, l *line, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	code := core.CodeOf(err)
+	if code == core.CodeEngineCrashed {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return code == core.CodeNotReady && !r.ended && r.line != l
+}
+
+// generation is a job on its way over one or more chains.
+type generation struct {
+	job      engine.Job
+	emit     func(engine.Sample) error
+	tokens   []int32 // emitted so far
+	limit    int     // tokens in all, as the first chain had room for
+	failed   error   // of emit
+	attempts int
+	finish   engine.Finish
+}
+
+// run goes on with the job over a chain.
+func (g *generation) run(ctx context.Context, l *line) (progress bool, err error) {
+	before := len(g.tokens)
+	if g.attempts == 1 {
+		g.limit = min(g.job.MaxTokens, l.MaxContext()-len(g.job.Prompt))
+	}
+	var ended bool
+	finish, err := l.Generate(ctx, g.rest(), func(s engine.Sample) error {
+		g.tokens, ended = append(g.tokens, s.Token), s.End
+		g.failed = g.emit(s)
+		return g.failed
+	})
+	if g.attempts == 1 {
+		g.finish.Cached = finish.Cached
+	}
+	g.finish.Reason = finish.Reason
+	switch {
+	case err == nil, g.failed != nil:
+		return false, err
+	case ended: // the chain was lost after its last word
+		g.finish.Reason = core.FinishStop
+		return false, nil
+	case len(g.tokens) > 0 && len(g.tokens) >= g.limit:
+		g.finish.Reason = core.FinishLength
+		return false, nil
+	}
+	return len(g.tokens) > before, err
+}
+
+// rest is the job without what has been emitted.
+func (g *generation) rest() engine.Job {
+	n := len(g.tokens)
+	if n == 0 {
+		return g.job
+	}
+	j := g.job
+	j.Prompt = slices.Concat(g.job.Prompt, g.tokens)
+	j.MaxTokens = max(1, g.limit-n)
+	if j.Sampler.History == nil {
+		j.Sampler.History = g.job.Prompt[max(0, len(g.job.Prompt)-penaltyWindow):]
+	}
+	j.Sampler.Accepted = slices.Concat(j.Sampler.Accepted, g.tokens)
+	if seed := j.Sampler.Seed; seed != nil {
+		next := (*seed^uint32(n))*0x9e3779b1 ^ *seed>>15
+		j.Sampler.Seed = &next
+	}
+	return j
+}
+
+var _ engine.Runner = (*Runner)(nil)
