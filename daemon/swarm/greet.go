@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -26,15 +27,12 @@ const membersPerFrame = 200
 const talkFor = 10 * time.Second
 
 // greet shows a new peer that this node is a member, and asks the same of it.
-func (t *session) greet(id peer.ID, name core.PeerID) {
-	s, err := t.open(t.ctx, name, memberProtocol)
+func (t *session) greet(ctx context.Context, id peer.ID, name core.PeerID) error {
+	s, err := t.open(ctx, name, memberProtocol)
 	if err != nil {
-		t.log.Debug("greet a peer", "peer", name, "err", err)
-		return
+		return err
 	}
-	if err := t.introduce(s, id); err != nil && t.ctx.Err() == nil {
-		t.log.Debug("greet a peer", "peer", name, "err", err)
-	}
+	return t.introduce(s, id)
 }
 
 // greeted answers a greeting.

@@ -23,6 +23,7 @@ const expelledFor = time.Minute
 
 // guard decides who may connect and whose streams are served.
 type guard struct {
+	ctx     context.Context // ends with the session
 	members *membership
 	book    *book
 	now     func() time.Time
@@ -34,17 +35,17 @@ type guard struct {
 // maxExpelled bounds the list of the expelled; beyond it the first grace of a peer is its last for some other one.
 const maxExpelled = 1000
 
-func newGuard(m *membership, b *book, now func() time.Time) *guard {
-	return &guard{members: m, book: b, now: now, expelled: map[peer.ID]time.Time{}}
+func newGuard(ctx context.Context, m *membership, b *book, now func() time.Time) *guard {
+	return &guard{ctx: ctx, members: m, book: b, now: now, expelled: map[peer.ID]time.Time{}}
 }
 
 // serves tells whether a peer's streams are served, and waits a moment for a new peer to show its admission.
-func (g *guard) serves(ctx context.Context, id peer.ID) bool {
+func (g *guard) serves(id peer.ID) bool {
 	name, err := nameOf(id)
 	if err != nil || g.book.refuses(name) {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, grace)
+	ctx, cancel := context.WithTimeout(g.ctx, grace)
 	defer cancel()
 	return g.members.await(ctx, name)
 }
@@ -52,24 +53,12 @@ func (g *guard) serves(ctx context.Context, id peer.ID) bool {
 // wrap lets handler see the streams of members only.
 func (g *guard) wrap(handler network.StreamHandler) network.StreamHandler {
 	return func(s network.Stream) {
-		ctx, cancel := streamContext(s)
-		defer cancel()
-		if !g.serves(ctx, s.Conn().RemotePeer()) {
+		if !g.serves(s.Conn().RemotePeer()) {
 			s.Reset()
 			return
 		}
 		handler(s)
 	}
-}
-
-// streamContext ends when the connection of a stream does.
-func streamContext(s network.Stream) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.Background())
-	if c, ok := s.Conn().(interface{ Context() context.Context }); ok {
-		stop := context.AfterFunc(c.Context(), cancel)
-		return ctx, func() { stop(); cancel() }
-	}
-	return ctx, cancel
 }
 
 // expel keeps a peer that is no member out for a while.

@@ -70,7 +70,7 @@ func (s *Swarm) dialAddress(ctx context.Context, text string) (JoinResult, error
 	return t.reach(ctx, *info)
 }
 
-// reach dials a peer, waits until it has shown that it is a member, and keeps it.
+// reach dials a peer, has both show that they are members, and keeps it.
 func (t *session) reach(ctx context.Context, info peer.AddrInfo) (JoinResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -81,8 +81,8 @@ func (t *session) reach(ctx context.Context, info peer.AddrInfo) (JoinResult, er
 	if err := t.dial(ctx, info); err != nil {
 		return JoinResult{}, unreachable(id, err)
 	}
-	if !t.members.await(ctx, id) {
-		return JoinResult{}, core.Errorf(core.CodeForbidden, "peer %s is no member of this swarm", id)
+	if err := t.greet(ctx, info.ID, id); err != nil {
+		return JoinResult{}, core.Errorf(core.CodeForbidden, "peer %s and this node do not both belong to this swarm: %w", id, err)
 	}
 	t.book.met(id, texts(info.Addrs))
 	return JoinResult{Address: t.addressOf(info.ID), Peer: id}, nil
@@ -163,7 +163,7 @@ func (s *Swarm) showInvite(ctx context.Context, i invite.Invite, in realm, info 
 		return nil, err
 	}
 	t.book = newBook(nil, s.cfg.Store.SavePeer, time.Now, s.log)
-	t.guard = newGuard(t.members, t.book, time.Now)
+	t.guard = newGuard(t.ctx, t.members, t.book, time.Now)
 	defer t.close()
 	if t.host, err = t.newHost(nil); err != nil {
 		return nil, core.Errorf(core.CodeInternal, "open a host to join with: %w", err)

@@ -79,7 +79,12 @@ func (t *session) pathChanged(id peer.ID) {
 	case now == connectionNone:
 		t.poke(t.redial)
 	case known.connection == connectionNone || !ok:
-		t.wg.Go(func() { t.greet(id, name); t.measure(t.ctx, id, name) })
+		t.wg.Go(func() {
+			if err := t.greet(t.ctx, id, name); err != nil {
+				t.log.Debug("greet a peer", "peer", name, "err", err)
+			}
+			t.measure(t.ctx, id, name)
+		})
 	default:
 		t.wg.Go(func() { t.measure(t.ctx, id, name) })
 	}
@@ -87,8 +92,10 @@ func (t *session) pathChanged(id peer.ID) {
 
 // admitOrExpel waits for a peer that nobody vouched for yet to show its admission.
 func (t *session) admitOrExpel(id peer.ID, name core.PeerID) {
-	t.greet(id, name)
-	if t.guard.serves(t.ctx, id) {
+	if err := t.greet(t.ctx, id, name); err != nil {
+		t.log.Debug("greet a peer", "peer", name, "err", err)
+	}
+	if t.guard.serves(id) {
 		t.pathChanged(id)
 		return
 	}

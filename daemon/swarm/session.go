@@ -68,7 +68,7 @@ func (s *Swarm) newSession(ctx context.Context, in realm) (*session, error) {
 	t.ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	t.book = newBook(peers, s.cfg.Store.SavePeer, time.Now, s.log)
 	t.members = newMembership(t.net, in.founder, func(record.Admission) {})
-	t.guard = newGuard(t.members, t.book, time.Now)
+	t.guard = newGuard(t.ctx, t.members, t.book, time.Now)
 	t.notices = newNotices(t.net, time.Now)
 	return t, nil
 }
