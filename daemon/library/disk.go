@@ -53,7 +53,7 @@ func (l *Library) rescan(ctx context.Context, check bool) (core.Rescanned, error
 	slices.Sort(out.ModelsUpdated)
 	out.Count = len(out.ModelsUpdated)
 	if out.Count > 0 {
-		l.cfg.Events.Publish(core.EventModelsChanged, nil)
+		l.touch()
 	}
 	return out, nil
 }
@@ -247,6 +247,7 @@ func (l *Library) DeleteShard(ctx context.Context, id core.ModelID, index int) e
 	if err := m.deletable(index); err != nil {
 		return err
 	}
+	l.endStages(m, func(st *stage) bool { return st.key.span.has(index) && st.uses == 0 })
 	opened, err := l.disk().Open(id)
 	if err != nil {
 		return err
@@ -257,7 +258,7 @@ func (l *Library) DeleteShard(ctx context.Context, id core.ModelID, index int) e
 	m.mu.Lock()
 	m.local[index] = false
 	m.mu.Unlock()
-	l.cfg.Events.Publish(core.EventModelsChanged, nil)
+	l.touch()
 	return nil
 }
 
@@ -269,6 +270,11 @@ func (m *model) deletable(index int) error {
 		return core.Errorf(core.CodeConflict, "shard %d of %s is locked", index, m.id)
 	case m.instance != nil && m.instance.span.has(index):
 		return core.Errorf(core.CodeConflict, "shard %d of %s is in memory; unload it first", index, m.id)
+	}
+	for _, st := range m.stages {
+		if st.key.span.has(index) && st.uses > 0 {
+			return core.Errorf(core.CodeConflict, "shard %d of %s is in use for a chain; unload it first", index, m.id)
+		}
 	}
 	return nil
 }

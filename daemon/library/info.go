@@ -2,6 +2,7 @@ package library
 
 import (
 	"context"
+	"slices"
 
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -24,13 +25,20 @@ func (l *Library) info(ctx context.Context, m *model) core.ModelInfo {
 	windows := m.windowCount(set)
 	need := m.estimate(set)
 	ram, vram := l.cfg.Hardware.Free(ctx)
+	byShard, nodes := l.holders(m)
+	download, fetching := l.download(m.id)
+	encrypted, _, err := l.EncryptedPipeline(ctx, m.id)
+	if err != nil {
+		l.cfg.Log.Warn("read encrypted pipeline", "model", m.id.String(), "err", err)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	in := core.ModelInfo{
 		ID: m.id.String(), Name: m.name(), Architecture: m.manifest.Architecture, Quantization: m.manifest.Quantization,
 		ContextLength: m.traits.context, Layers: m.manifest.Layers, TotalSizeBytes: m.manifest.Size,
 		ShardCount: len(m.manifest.Shards), LoadedShards: []int{}, Windows: min(windows, len(m.manifest.Shards)),
-		Status: m.status(), Mode: "full", Source: "local", Shards: m.shards(), TrustLevel: core.TrustPinned,
+		Status: m.status(), Mode: "full", Source: "local", Shards: m.shards(byShard), TrustLevel: core.TrustPinned,
+		PeersHosting: nodes, EncryptedPipeline: encrypted,
 		HasFirstShard: m.local[0], HasLastShard: m.local[len(m.local)-1], HFSource: m.source, HasManifest: true, HasHeader: true,
 		EstimatedVRAMMB: need / hardware.MiB, Fits: m.instance != nil || need <= ram+vram,
 		Splittable: m.traits.refusal == "", SplitRefusal: m.traits.refusal, LastError: m.lastErr,
@@ -41,12 +49,39 @@ func (l *Library) info(ctx context.Context, m *model) core.ModelInfo {
 		}
 	}
 	in.Local = in.HostedShards > 0
-	in.GlobalAvailable = in.HostedShards == in.ShardCount
+	in.GlobalAvailable = !slices.ContainsFunc(in.Shards, func(s core.ShardInfo) bool { return s.Holders == 0 })
+	switch {
+	case in.HostedShards == in.ShardCount:
+	case in.HostedShards == 0:
+		in.Mode, in.Source, in.TrustLevel = "distributed", "network", core.TrustDiscovered
+	case nodes > 0:
+		in.Mode, in.Source = "distributed", "hybrid"
+	default:
+		in.Mode = "distributed"
+	}
+	if fetching {
+		in.Acquisition = acquisition(download.State)
+		if download.State == core.DownloadRunning && m.instance == nil {
+			in.Status = core.StatusDownloading
+		}
+	}
 	if m.instance != nil {
 		in.LoadedShards = m.instance.span.indices()
 		in.CPUPlacementReason = m.instance.placement()
 	}
 	return in
+}
+
+// acquisition is the word of ModelInfo for a download that is not over well.
+func acquisition(state string) *string {
+	word := "downloading"
+	switch state {
+	case core.DownloadFailed:
+		word = "failed"
+	case core.DownloadDone:
+		return nil
+	}
+	return &word
 }
 
 // name is what the model calls itself, or its id.
@@ -78,16 +113,16 @@ func (m *model) status() string {
 	}
 }
 
-// shards lists the shards. The mutex is held.
-func (m *model) shards() []core.ShardInfo {
+// shards lists the shards, with as many holders besides this node as byShard says. The mutex is held.
+func (m *model) shards(byShard []int) []core.ShardInfo {
 	list := make([]core.ShardInfo, len(m.manifest.Shards))
 	for i, s := range m.manifest.Shards {
 		list[i] = core.ShardInfo{
 			Index: i, LayerStart: s.Layers.First, LayerEnd: s.Layers.End, SizeBytes: s.Size, Hash: s.Hash.String(),
-			Local: m.local[i], Locked: m.locked[i], Loaded: m.instance != nil && m.instance.span.has(i),
+			Local: m.local[i], Locked: m.locked[i], Loaded: m.resident(i), Holders: byShard[i],
 		}
 		if m.local[i] {
-			list[i].Holders = 1
+			list[i].Holders++
 		}
 	}
 	return list
@@ -126,7 +161,9 @@ func (l *Library) Storage(ctx context.Context) core.ShardStorage {
 		LocalVRAMMB: l.cfg.Hardware.Snapshot(ctx).GPUVRAMMB,
 	}
 	for _, m := range l.all() {
-		s := m.storage(set)
+		byShard, nodes := l.holders(m)
+		s := m.storage(set, byShard)
+		out.PeerCount = max(out.PeerCount, nodes)
 		out.Models = append(out.Models, s)
 		out.TotalLocalBytes += s.LocalBytes
 		out.DiskUsageBytes += s.LocalBytes + int64(s.LocalShards)*m.manifest.Reserved + m.manifest.HeaderSize
@@ -134,13 +171,13 @@ func (l *Library) Storage(ctx context.Context) core.ShardStorage {
 	return out
 }
 
-func (m *model) storage(set config.Settings) core.ModelStorage {
+func (m *model) storage(set config.Settings, byShard []int) core.ModelStorage {
 	need := m.estimate(set)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := core.ModelStorage{
 		ID: m.id.String(), Name: m.name(), TotalSizeBytes: m.manifest.Size, ShardCount: len(m.local),
-		EstimatedVRAMMB: need / hardware.MiB, Shards: m.shards(), Ready: "available",
+		EstimatedVRAMMB: need / hardware.MiB, Shards: m.shards(byShard), Ready: "available",
 	}
 	for i, local := range m.local {
 		if local {

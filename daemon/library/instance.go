@@ -55,7 +55,7 @@ func (l *Library) boot(ctx context.Context, m *model, s span, p placement) (_ *c
 		if err != nil {
 			return nil, err
 		}
-		c.windows = append(c.windows, w)
+		c.windows = append(c.windows, m.meter.watch(w))
 	}
 	if s != m.whole() {
 		return c, nil

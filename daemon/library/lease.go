@@ -93,8 +93,7 @@ func (m *model) lease() (*Lease, *waiting, error) {
 		return nil, &waiting{in.up, in.gone}, nil
 	}
 	in.uses++
-	text := Text{ChatTemplate: m.traits.template, BOS: m.traits.bos, EOS: m.traits.eos, Arch: m.manifest.Architecture}
-	return &Lease{ID: m.id, Runner: in.crew.scheduler, Text: text, in: in}, nil, nil
+	return &Lease{ID: m.id, Runner: in.crew.scheduler, Text: m.text(), in: in}, nil, nil
 }
 
 // outside returns the layers of the shards that s leaves out.
@@ -167,6 +166,9 @@ func (l *Library) auto() (*model, error) {
 		return l.resolve(name)
 	}
 	models := slices.DeleteFunc(l.all(), func(m *model) bool { return !m.usable() })
+	if len(models) == 0 { // then one that others run parts of
+		models = slices.DeleteFunc(l.all(), func(m *model) bool { return !l.reachable(m) })
+	}
 	if len(models) == 0 {
 		return nil, core.Errorf(core.CodeNotReady, "there is no model on this PC that can answer").WithParam("model").
 			WithHint("Import a GGUF file: shoald import FILE.")

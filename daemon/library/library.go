@@ -23,7 +23,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/store"
 )
 
-// Config is what a Library works with. All fields are required.
+// Config is what a Library works with. The last two fields may be left out.
 type Config struct {
 	Dir      string // folder of the models' folders
 	Engine   engine.Engine
@@ -33,6 +33,9 @@ type Config struct {
 	Key      shard.Signer // signs the manifests of imported models
 	Events   *event.Bus
 	Log      *slog.Logger
+
+	Neighbours Neighbours // nil is a node alone
+	Changed    func()     // called when what is on the disk or in memory has changed; may be nil
 }
 
 // Library holds the models. It is safe for concurrent use. Loading needs Run.
@@ -101,6 +104,9 @@ func (l *Library) sweep(ctx context.Context) {
 			continue
 		}
 		for _, m := range l.all() {
+			for _, idle := range m.idleStages(limit) {
+				l.endStages(m, func(st *stage) bool { return st == idle && st.uses == 0 })
+			}
 			if idle, ok := m.idle(); ok && idle >= limit {
 				l.cfg.Log.Info("model was idle", "model", m.id.String(), "idle", idle.Round(time.Second))
 				if _, err := l.Unload(ctx, m.id); err != nil && ctx.Err() == nil {
@@ -142,7 +148,7 @@ func (l *Library) Pause(ctx context.Context) error {
 	l.mu.Unlock()
 	var errs []error
 	for _, m := range l.all() {
-		if m.current() != nil || m.loading() {
+		if m.current() != nil || m.loading() || m.staged() {
 			_, err := l.Unload(ctx, m.id)
 			errs = append(errs, err)
 		}
@@ -207,8 +213,16 @@ func (l *Library) find(id core.ModelID) (*model, error) {
 
 // changed tells those who watch that the list of models is another, and why.
 func (l *Library) changed(kind string, id core.ModelID, message, toast string) {
-	l.cfg.Events.Publish(core.EventModelsChanged, nil)
+	l.touch()
 	l.activity(kind, id, message, toast)
+}
+
+// touch tells those who watch that the list of models is another.
+func (l *Library) touch() {
+	l.cfg.Events.Publish(core.EventModelsChanged, nil)
+	if l.cfg.Changed != nil {
+		l.cfg.Changed()
+	}
 }
 
 func (l *Library) activity(kind string, id core.ModelID, message, toast string) {

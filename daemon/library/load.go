@@ -96,7 +96,7 @@ func (l *Library) fly(ctx context.Context, m *model, s span) error {
 	if m.serves(s) {
 		return nil
 	}
-	l.cfg.Events.Publish(core.EventModelsChanged, nil)
+	l.touch()
 	err := l.replace(ctx, m, s)
 	m.mu.Lock()
 	if m.lastErr = ""; err != nil && core.CodeOf(err) != core.CodeCancelled {
@@ -130,9 +130,10 @@ func (l *Library) replace(ctx context.Context, m *model, s span) error {
 		return core.Errorf(core.CodeUnsupported, "%s can only be loaded whole: %s", m.id, m.traits.refusal)
 	}
 	l.end(m)
-	p, err := l.place(ctx, m, s)
+	windows := m.windowCount(l.cfg.Settings())
+	p, err := l.place(ctx, m, s, windows)
 	for core.CodeOf(err) == core.CodeInsufficientRAM && l.makeRoom(ctx) {
-		p, err = l.place(ctx, m, s)
+		p, err = l.place(ctx, m, s, windows)
 	}
 	if err != nil {
 		return err
@@ -179,9 +180,12 @@ func (l *Library) end(m *model) *instance {
 	return in
 }
 
-// makeRoom unloads the model that was not used for longest. It is false when every model in memory is in use or being
+// makeRoom ends a stage that nobody uses, or else unloads the model that was not used for longest. It is false when every model in memory is in use or being
 // changed; waiting for that could wait for this very load.
 func (l *Library) makeRoom(ctx context.Context) bool {
+	if l.endIdleStage() {
+		return true
+	}
 	candidates := l.all()
 	slices.SortStableFunc(candidates, func(a, b *model) int {
 		x, _ := a.idle()
@@ -232,12 +236,17 @@ func (m *model) abort() {
 func (l *Library) unload(ctx context.Context, m *model) (core.ModelUnloaded, error) {
 	out := core.ModelUnloaded{Status: "unloaded", ModelID: m.id.String(), ModelName: m.name()}
 	in := l.end(m)
+	stages, freed := l.endStages(m, func(*stage) bool { return true })
 	if err := l.cfg.Store.ForgetLoaded(ctx, m.id); err != nil {
 		return out, err
 	}
 	if in != nil {
-		out.SegmentsRemoved = len(in.place.spans)
-		out.EstimatedFreedMB = in.usage().Total() / hardware.MiB
+		stages += len(in.place.spans)
+		freed.RAM, freed.VRAM = freed.RAM+in.usage().RAM, freed.VRAM+in.usage().VRAM
+	}
+	if stages > 0 {
+		out.SegmentsRemoved = stages
+		out.EstimatedFreedMB = freed.Total() / hardware.MiB
 		l.changed("model_unloaded", m.id, m.id.String()+" is unloaded.", "")
 	}
 	return out, nil

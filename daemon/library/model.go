@@ -32,7 +32,9 @@ type model struct {
 	id       core.ModelID
 	dir      string
 	manifest *shard.Manifest
+	digest   core.Digest // of the manifest
 	traits   traits
+	meter    meter
 
 	// gate holds one token: whoever has it may change the model's files or what of it is in memory.
 	gate chan struct{}
@@ -46,9 +48,10 @@ type model struct {
 	source   *core.HFSource
 	windows  int // its own setting; 0 follows the settings
 	instance *instance
-	flight   *flight // the load under way
-	lastErr  string  // why the last load failed
-	broken   bool    // its workers died too often; only an explicit load tries again
+	stages   map[stageKey]*stage // windows beside the instance
+	flight   *flight             // the load under way
+	lastErr  string              // why the last load failed
+	broken   bool                // its workers died too often; only an explicit load tries again
 }
 
 // traits are what the header says that is asked for often, so that the header need not stay in memory.
@@ -65,8 +68,9 @@ type traits struct {
 func newModel(id core.ModelID, opened *shard.Model) *model {
 	m := &model{
 		id: id, dir: opened.Dir, manifest: opened.Manifest, traits: readTraits(opened),
-		gate: make(chan struct{}, 1), locked: map[int]bool{},
+		gate: make(chan struct{}, 1), locked: map[int]bool{}, stages: map[stageKey]*stage{},
 	}
+	m.digest, _ = opened.Manifest.Digest() // a manifest that was read can be written
 	m.local = make([]bool, len(m.manifest.Shards))
 	for _, i := range opened.Present() {
 		m.local[i] = true
@@ -122,6 +126,13 @@ func (m *model) current() *instance {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.instance
+}
+
+// staged tells whether windows beside the instance are in memory.
+func (m *model) staged() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.stages) > 0
 }
 
 func (m *model) loading() bool {

@@ -24,11 +24,11 @@ type placement struct {
 	need  hardware.Use
 }
 
-// place chooses windows, threads, context and GPU layers. The error has code CodeInsufficientRAM when the span does
-// not fit the free memory.
-func (l *Library) place(ctx context.Context, m *model, s span) (placement, error) {
+// place chooses the spans of so many windows, threads, context and GPU layers. The error has code CodeInsufficientRAM
+// when the span does not fit the free memory.
+func (l *Library) place(ctx context.Context, m *model, s span, windows int) (placement, error) {
 	set := l.cfg.Settings()
-	p := placement{spans: m.cut(s, m.windowCount(set))}
+	p := placement{spans: m.cut(s, windows)}
 	p.spec = engine.Spec{
 		ModelDir: m.dir, Sequences: set.MaxBatchSize, BatchRows: batchRows,
 		Threads: threads(set, l.cfg.Hardware.Cores()), GPULayers: set.GPULayers, ShareCPU: len(p.spans) > 1,

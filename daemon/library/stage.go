@@ -1,0 +1,242 @@
+package library
+
+import (
+	"context"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/hardware"
+)
+
+// WindowOptions are the sizes that a caller would like a window to have. A window that is there already keeps its own.
+type WindowOptions struct {
+	Context   int  // tokens of KV cache
+	Sequences int  // requests at once
+	BatchRows int  // most rows of a batch
+	Half      bool // hidden states travel as half floats
+}
+
+// stageKey tells the stages of a model apart.
+type stageKey struct {
+	span  span
+	half  bool
+	vocab bool // the tokenizer alone; span is empty
+}
+
+// stage is a window of a model in memory that whoever acquires it steps, beside the model's own instance: for chains
+// of several nodes, of which this one may be the host.
+type stage struct {
+	key    stageKey
+	cancel context.CancelFunc // ends it
+	ready  chan struct{}      // closed when window or err is set
+	gone   chan struct{}      // closed when its process has ended
+
+	// Guarded by the model's mutex, the first two until ready is closed.
+	window engine.Window
+	err    error
+	need   hardware.Use
+	uses   int
+	used   time.Time // when the last use ended
+}
+
+// Window gives a window of the shards first to end, which is not in it, and loads it if need be. It stays until release
+// is called; others may get it at the same time. Errors have code CodeNotFound, CodeConflict (the manifest here is
+// another), CodeNotReady (shards are missing, or the node is paused), CodeUnsupported, CodeInsufficientRAM, CodeNoRuntime or
+// CodeEngineCrashed.
+func (l *Library) Window(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o WindowOptions) (engine.Window, func(), error) {
+	m, err := l.find(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if m.digest != manifest {
+		return nil, nil, core.Errorf(core.CodeConflict, "model %s here is another file, or cut in another way", id)
+	}
+	s := span{first, end}
+	if first < 0 || end <= first || end > len(m.manifest.Shards) {
+		return nil, nil, core.Errorf(core.CodeInvalidRequest, "model %s has no shards %d to %d", id, first, end-1)
+	}
+	if s != m.whole() && m.traits.refusal != "" {
+		return nil, nil, core.Errorf(core.CodeUnsupported, "%s can only be loaded whole: %s", id, m.traits.refusal)
+	}
+	return l.acquire(ctx, m, stageKey{span: s, half: o.Half}, o)
+}
+
+// Tokenizer gives the tokenizer of a model, of which no shard need be here. It stays until release is called.
+func (l *Library) Tokenizer(ctx context.Context, id core.ModelID) (engine.Window, func(), error) {
+	m, err := l.find(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l.acquire(ctx, m, stageKey{vocab: true}, WindowOptions{})
+}
+
+func (l *Library) acquire(ctx context.Context, m *model, key stageKey, o WindowOptions) (engine.Window, func(), error) {
+	if l.Paused() {
+		return nil, nil, errPaused()
+	}
+	st, err := l.stage(m, key, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	release := func() { m.leaveStage(st) }
+	select {
+	case <-st.ready:
+	case <-ctx.Done():
+		release()
+		return nil, nil, core.Errorf(core.CodeCancelled, "load shards of %s: %w", m.id, ctx.Err())
+	}
+	if st.err != nil {
+		release()
+		return nil, nil, st.err
+	}
+	return st.window, release, nil
+}
+
+// stage takes a use of the stage of key, and starts it if it is not there.
+func (l *Library) stage(m *model, key stageKey, o WindowOptions) (*stage, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if st, ok := m.stages[key]; ok {
+		st.uses++
+		return st, nil
+	}
+	ctx, cancel := context.WithCancel(l.ctx)
+	st := &stage{key: key, cancel: cancel, ready: make(chan struct{}), gone: make(chan struct{}), uses: 1}
+	if !l.spawn(func() { l.keepStage(ctx, m, st, o) }) {
+		cancel()
+		return nil, core.Errorf(core.CodeNotReady, "the node is stopping")
+	}
+	m.stages[key] = st
+	return st, nil
+}
+
+func (m *model) leaveStage(st *stage) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	st.uses--
+	st.used = time.Now()
+}
+
+// keepStage loads a stage and stays with it until it is ended or its worker dies. The next who needs one starts another.
+func (l *Library) keepStage(ctx context.Context, m *model, st *stage, o WindowOptions) {
+	defer close(st.gone)
+	defer st.cancel()
+	w, err := l.loadStage(ctx, m, st, o)
+	m.mu.Lock()
+	st.window, st.err = w, err
+	m.mu.Unlock()
+	if err != nil {
+		m.dropStage(st)
+		close(st.ready)
+		return
+	}
+	close(st.ready)
+	if !st.key.vocab {
+		l.changed("stage_loaded", m.id, describeLayers([]core.LayerRange{m.layers(st.key.span)})+" of "+m.id.String()+" are loaded.", "")
+	}
+	select {
+	case <-ctx.Done():
+	case <-w.Done():
+		l.cfg.Log.Warn("engine of a stage stopped", "model", m.id.String())
+	}
+	m.dropStage(st)
+	_ = w.Close() // the process is gone either way
+	if !st.key.vocab {
+		l.touch()
+	}
+}
+
+// loadStage starts the worker of a stage when there is memory for it.
+func (l *Library) loadStage(ctx context.Context, m *model, st *stage, o WindowOptions) (engine.Window, error) {
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer m.leave()
+	if st.key.vocab {
+		return l.cfg.Engine.Load(ctx, engine.Spec{ModelDir: m.dir, EndShard: 1, Context: minContext, Sequences: 1, BatchRows: 1, Threads: 1, VocabOnly: true})
+	}
+	s := st.key.span
+	m.mu.Lock()
+	missing := m.missing(s)
+	m.mu.Unlock()
+	if len(missing) > 0 {
+		return nil, errMissing(m.id, missing)
+	}
+	p, err := l.place(ctx, m, s, 1)
+	for core.CodeOf(err) == core.CodeInsufficientRAM && l.makeRoom(ctx) {
+		p, err = l.place(ctx, m, s, 1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	st.need = p.need
+	m.mu.Unlock()
+	spec := p.window(m, 0)
+	spec.Half, spec.ShareCPU = st.key.half, true
+	spec.Sequences = min(64, max(spec.Sequences, o.Sequences)*2) // so that two hosts find room
+	w, err := l.cfg.Engine.Load(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return m.meter.watch(w), nil
+}
+
+func (m *model) dropStage(st *stage) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stages[st.key] == st {
+		delete(m.stages, st.key)
+	}
+}
+
+// idleStages are the stages that nobody has used for a time.
+func (m *model) idleStages(limit time.Duration) (list []*stage) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, st := range m.stages {
+		if st.uses == 0 && time.Since(st.used) >= limit {
+			list = append(list, st)
+		}
+	}
+	return list
+}
+
+// endStages takes stages out of memory, those that which accepts, and waits until their workers are gone. A stage that is
+// being loaded waits for the gate, which may be held. It tells how many there were and what memory they took.
+func (l *Library) endStages(m *model, which func(*stage) bool) (ended int, freed hardware.Use) {
+	m.mu.Lock()
+	var list []*stage
+	for key, st := range m.stages {
+		if which(st) {
+			list = append(list, st)
+			delete(m.stages, key)
+			freed.RAM, freed.VRAM = freed.RAM+st.need.RAM, freed.VRAM+st.need.VRAM
+		}
+	}
+	m.mu.Unlock()
+	for _, st := range list {
+		st.cancel()
+		<-st.gone
+	}
+	return len(list), freed
+}
+
+// endIdleStage ends the stage of all models that was not used for longest; it is false when there is none.
+func (l *Library) endIdleStage() bool {
+	var owner *model
+	var oldest *stage
+	for _, m := range l.all() {
+		for _, st := range m.idleStages(0) {
+			if oldest == nil || st.used.Before(oldest.used) {
+				owner, oldest = m, st
+			}
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	n, _ := l.endStages(owner, func(st *stage) bool { return st == oldest && st.uses == 0 })
+	return n > 0
+}
