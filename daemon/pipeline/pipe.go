@@ -59,10 +59,13 @@ type passage struct {
 	rows   int
 	begun  time.Time
 	spare  []float32
-	embed  bool
+	ctx    context.Context
 	done   func(schedule.Passage)
 	unhook func() bool
 }
+
+// cancelled tells whether the host has asked for the batch's end.
+func (w *passage) cancelled() bool { return w.ctx.Err() != nil }
 
 // Dial opens a session over the stages of a spec, none of which may be this node, and returns when every stage has
 // loaded its window. The error names the peer at fault (Lost) where one is; its code is the peer's, or
@@ -246,7 +249,7 @@ func (p *Pipe) expect(ctx context.Context, k *packet, spare []float32, done func
 	} else {
 		w = &passage{}
 	}
-	*w = passage{number: k.number, rows: len(k.rows), begun: time.Now(), spare: spare, embed: k.embed, done: done}
+	*w = passage{number: k.number, rows: len(k.rows), begun: time.Now(), spare: spare, ctx: ctx, done: done}
 	if len(k.rows) > 0 && ctx.Done() != nil {
 		number := k.number
 		w.unhook = context.AfterFunc(ctx, func() { p.cancel(number) })
@@ -370,7 +373,7 @@ func (p *Pipe) land(body []byte) error {
 	}
 	outcome := schedule.Passage{Slowest: time.Duration(r.slowest) * time.Microsecond}
 	if r.failed != nil {
-		if r.failed.Code == core.CodeEngineCrashed {
+		if r.failed.Code == core.CodeEngineCrashed || r.failed.Code == core.CodeCancelled && !w.cancelled() {
 			return r.failed
 		}
 		outcome.Err = r.failed
@@ -438,7 +441,7 @@ func (p *Pipe) silent(now time.Time) error {
 			seen, limit = p.begun, openSilence*time.Duration(i+1)
 		}
 		if since := now.Sub(seen); since >= limit {
-			return lost(p.peer(i), core.Errorf(core.CodeTimeout, "nothing was heard of it for %s", since.Round(time.Millisecond)))
+			return lost(p.peer(p.quiet(i, now)), core.Errorf(core.CodeTimeout, "nothing was heard of it for %s", since.Round(time.Millisecond)))
 		}
 	}
 	if len(p.pending) == 0 || now.Sub(p.pending[0].begun) < stuckLimit {
@@ -450,6 +453,17 @@ func (p *Pipe) silent(now time.Time) error {
 		}
 	}
 	return lost(p.peer(p.last()), core.Errorf(core.CodeTimeout, "a result did not come"))
+}
+
+// quiet finds the first stage up to i that has missed a beat: the beats of those behind it pass through it. The mutex
+// is held.
+func (p *Pipe) quiet(i int, now time.Time) int {
+	for j, seen := range p.seen[:i] {
+		if seen.IsZero() || now.Sub(seen) >= 2*beatEvery {
+			return j
+		}
+	}
+	return i
 }
 
 // failLater ends the session with err unless somebody else is blamed before.

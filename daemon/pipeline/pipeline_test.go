@@ -75,12 +75,12 @@ func (w *windows) close() {
 
 // swarm is a network of nodes that serve windows of one scripted model.
 type swarm struct {
-	t       testing.TB
-	net     *swarmtest.Network
-	model   fake.Config
-	spec    engine.Spec
-	limits  pipeline.Limits
-	nodes   map[string]*node
+	t      testing.TB
+	net    *swarmtest.Network
+	model  fake.Config
+	spec   engine.Spec
+	limits pipeline.Limits
+	nodes  map[string]*node
 }
 
 type node struct {

@@ -135,7 +135,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // build asks for a chain and opens it: runs of other nodes are pipes, this node's stages windows.
 func (r *Runner) build(ctx context.Context) (_ *line, err error) {
-	sp, err := r.cfg.Planner.Chain(ctx, r.exclusions())
+	sp, err := r.plan(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +161,19 @@ func (r *Runner) build(ctx context.Context) (_ *line, err error) {
 	cfg.Windows, cfg.Tokenizer = l.windows, r.cfg.Tokenizer
 	l.Scheduler, err = schedule.New(cfg)
 	return l, err
+}
+
+// plan asks for a chain without the peers that were lost lately. Blame may be wrong, and a lost peer may be back: where
+// there is no chain without all of them, those lost longest ago are asked again.
+func (r *Runner) plan(ctx context.Context) (Spec, error) {
+	exclude := r.exclusions()
+	for {
+		sp, err := r.cfg.Planner.Chain(ctx, exclude)
+		if err == nil || len(exclude) <= 1 {
+			return sp, err
+		}
+		exclude = exclude[1:]
+	}
 }
 
 // open opens all parts of a chain at the same time.
@@ -226,7 +239,7 @@ func (r *Runner) exclude(err error) bool {
 	return !already
 }
 
-// exclusions lists the peers that were lost lately.
+// exclusions lists the peers that were lost lately, the latest last.
 func (r *Runner) exclusions() (list []core.PeerID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -237,6 +250,7 @@ func (r *Runner) exclusions() (list []core.PeerID) {
 		}
 		list = append(list, peer)
 	}
+	slices.SortFunc(list, func(a, b core.PeerID) int { return r.excluded[a].Compare(r.excluded[b]) })
 	return list
 }
 

@@ -25,6 +25,9 @@ func (s *session) step(t *task) {
 	}
 	begin := time.Now()
 	out, err := s.window.Step(t.ctx, &b)
+	if s.ctx.Err() != nil { // the step was cancelled because the session ended, which is nobody's result
+		return
+	}
 	t.slowest = max(t.slowest, uint32(min(time.Since(begin).Microseconds(), 1<<31)))
 	if err != nil {
 		if core.CodeOf(err) == core.CodeEngineCrashed {
@@ -88,6 +91,9 @@ func (s *session) send() {
 	for {
 		select {
 		case body := <-s.frames:
+			if s.ctx.Err() != nil {
+				return
+			}
 			s.held.Add(-1)
 			if err := s.onward(s.down.Load().SendPayload(kind, body)); err != nil {
 				s.fail(err)

@@ -123,8 +123,13 @@ func (n *Network) Kill(name string) {
 		p.mu.Unlock()
 	}
 	delete(n.peers, id)
+	for l, p := range n.streams { // first what it sends: the dead do not comment on their end
+		if p.from == id {
+			l.reset()
+		}
+	}
 	for l, p := range n.streams {
-		if p.from == id || p.to == id {
+		if p.to == id {
 			l.reset()
 		}
 	}
