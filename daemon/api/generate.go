@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,11 +41,13 @@ func (s *Server) complete(c *call, req *openai.Request) error {
 	if req.Stream {
 		return s.streamCompletion(c, req)
 	}
+	began := time.Now()
 	jobs := split(req)
 	replies, err := s.generate(c.ctx(), jobs, func(int, core.Delta) error { return nil })
 	if err != nil {
 		return err
 	}
+	setRoute(c.Writer.Header(), replies[0].Route, time.Since(began))
 	out := newCompletion(req, "chat.completion")
 	for i, r := range replies {
 		out.Choices = append(out.Choices, wholeChoice(req, i, r))
@@ -51,6 +55,21 @@ func (s *Server) complete(c *call, req *openai.Request) error {
 	out.Usage = openai.NewUsage(usages(replies), req.N)
 	c.JSON(http.StatusOK, out)
 	return nil
+}
+
+// setRoute tells in the reply's headers which way the request went and how many milliseconds it took: until its end,
+// or until the first piece of a stream.
+func setRoute(h http.Header, r core.Route, took time.Duration) {
+	if r.Kind == "" {
+		r.Kind = core.RouteLocal
+	}
+	peers := make([]string, len(r.Peers))
+	for i, p := range r.Peers {
+		peers[i] = p.String()
+	}
+	h.Set("X-Shoal-Route", r.Kind)
+	h.Set("X-Shoal-Peers", strings.Join(peers, ","))
+	h.Set("X-Shoal-Ms", strconv.FormatInt(took.Milliseconds(), 10))
 }
 
 // requester keeps the prefix caches of senders, and of the users they tell apart, from each other.
@@ -107,7 +126,9 @@ func (s *Server) generateOne(ctx context.Context, job *core.GenerateRequest, emi
 		watch.end(reply)
 	}()
 	return s.node.Generate(ctx, job, func(d core.Delta) error {
-		watch.token()
+		if d.Route == nil {
+			watch.token()
+		}
 		return emit(d)
 	})
 }

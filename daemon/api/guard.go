@@ -161,7 +161,7 @@ func allowOrigin(c *gin.Context, origin string) {
 	h := c.Writer.Header()
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Add("Vary", "Origin")
-	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	h.Set("Access-Control-Expose-Headers", "Retry-After, X-Shoal-Route, X-Shoal-Peers, X-Shoal-Ms")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	if !preflight(c.Request) {
 		return

@@ -10,6 +10,7 @@ import (
 type Node interface {
 	Generator
 	Library
+	Swarm
 	Control
 }
 
@@ -28,7 +29,7 @@ type EmbedInput struct {
 	Tokens []int32
 }
 
-// Library is the models on this PC.
+// Library is the models that this PC has or knows of.
 type Library interface {
 	// Resolve finds the model that a request means: by its id, or for "auto" the one that can answer best. The
 	// error has code core.CodeNotFound, or core.CodeNotReady when there is no model at all.
@@ -49,6 +50,27 @@ type Library interface {
 	Storage(ctx context.Context) core.ShardStorage
 	// Export writes the byte-identical original GGUF to path, which must not exist.
 	Export(ctx context.Context, id core.ModelID, path string, progress func(core.Progress)) error
+}
+
+// Swarm is the node among other nodes. A node without a network has no peers; NetworkCode and JoinNetwork give it one.
+type Swarm interface {
+	Peers(ctx context.Context) []core.PeerInfo
+	NetworkMap(ctx context.Context) core.NetworkMap
+	// NetworkCode returns the newest invite that is still open, or a new one if there is none or fresh is set.
+	NetworkCode(ctx context.Context, fresh bool) (core.NetworkCode, error)
+	// JoinNetwork takes an invite code or the multiaddr of a peer. It returns when the peer has let this node in.
+	JoinNetwork(ctx context.Context, code string) (core.Joined, error)
+	Invites(ctx context.Context) ([]core.Invite, error)
+	RevokeInvite(ctx context.Context, id string) error
+	// AddModel fetches every shard of a model that is not here; DownloadShard fetches one. Both return at once.
+	AddModel(ctx context.Context, id core.ModelID) (core.Acquiring, error)
+	DownloadShard(ctx context.Context, id core.ModelID, index int) (core.ShardDownload, error)
+	Downloads(ctx context.Context) []core.Download
+	CancelDownload(ctx context.Context, id core.ModelID) error
+	EncryptedPipeline(ctx context.Context, id core.ModelID) (core.EncryptedPipeline, error)
+	SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (core.EncryptedPipeline, error)
+	// Plan tells which chain a request for the model would get now, or why none.
+	Plan(ctx context.Context, id core.ModelID) (core.PlanReport, error)
 }
 
 // Control is the node itself.

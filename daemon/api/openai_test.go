@@ -387,3 +387,41 @@ func TestCompletionsAndModels(t *testing.T) {
 		t.Errorf("%s", data)
 	}
 }
+
+func TestReplyTellsItsRoute(t *testing.T) {
+	peer, err := core.ParsePeerID(apitest.Peer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := core.Route{Kind: core.RouteDistributed, Peers: []core.PeerID{peer, peer}}
+	node := &apitest.Node{Script: func(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error) {
+		if err := emit(core.Delta{Route: &far}); err != nil {
+			return nil, err
+		}
+		reply, err := apitest.Answer(ctx, req, func(d core.Delta) error {
+			if d.Route != nil {
+				return nil
+			}
+			return emit(d)
+		})
+		if err == nil {
+			reply.Route = far
+		}
+		return reply, err
+	}}
+	f := start(t, node, api.Config{})
+	for _, stream := range []bool{false, true} {
+		response, data := f.do(t, "POST", "/v1/chat/completions", with(chat(apitest.Loaded, "hi"), "stream", stream))
+		h := response.Header
+		if h.Get("X-Shoal-Route") != "distributed" || h.Get("X-Shoal-Peers") != apitest.Peer+","+apitest.Peer || h.Get("X-Shoal-Ms") == "" {
+			t.Errorf("stream %v: %v", stream, h)
+		}
+		if n := strings.Count(string(data), `"role"`); n != 1 {
+			t.Errorf("stream %v: the role came %d times: %s", stream, n, data)
+		}
+	}
+	f = start(t, &apitest.Node{}, api.Config{})
+	if response, _ := f.do(t, "POST", "/v1/chat/completions", chat(apitest.Loaded, "hi")); response.Header.Get("X-Shoal-Route") != "local" {
+		t.Errorf("a reply of one node: %v", response.Header)
+	}
+}

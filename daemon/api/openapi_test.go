@@ -116,6 +116,8 @@ func TestRepliesFitTheDocument(t *testing.T) {
 		"POST /api/admin/models/import":                  map[string]any{"path": file},
 		"POST /api/admin/models/{id}/export":             map[string]any{"path": file + ".new"},
 		"PUT /api/admin/models/{id}/shards/{index}/lock": `{"locked":true}`,
+		"POST /api/admin/join-network":                   map[string]any{"code": apitest.Code},
+		"PUT /api/admin/models/{id}/encrypted-pipeline":  `{"enabled":true}`,
 	}
 	f := start(t, &apitest.Node{}, api.Config{})
 	for path, item := range doc.Paths.Map() {

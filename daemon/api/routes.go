@@ -69,6 +69,20 @@ func (s *Server) routes() []route {
 		{put, model + "/shards/:index/lock", accessKey, s.lockShard, false}, // locked
 		{post, admin + "/rescan-shards", accessKey, s.rescan, false},
 		{get, admin + "/shard-storage", accessRead, s.storage, false},
+
+		{get, admin + "/peers", accessRead, s.peers, false},
+		{get, admin + "/network-map", accessRead, s.networkMap, false},
+		{get, admin + "/network-code", accessKey, s.networkCode, false},  // the code lets a PC in, so it is no open read
+		{post, admin + "/join-network", accessKey, s.joinNetwork, false}, // code
+		{get, admin + "/invites", accessRead, s.invites, false},
+		{del, admin + "/invites/:id", accessKey, s.revokeInvite, false},
+		{post, model + "/add", accessKey, s.addModel, false},
+		{post, model + "/shards/:index/download", accessKey, s.downloadShard, false},
+		{get, admin + "/downloads", accessRead, s.downloads, false},
+		{post, admin + "/downloads/:id/cancel", accessKey, s.cancelDownload, false},
+		{get, model + "/encrypted-pipeline", accessRead, s.getEncryptedPipeline, false},
+		{put, model + "/encrypted-pipeline", accessKey, s.putEncryptedPipeline, false}, // enabled
+		{get, admin + "/plan/:id", accessRead, s.plan, false},
 	}
 }
 

@@ -62,6 +62,15 @@ func frame(data []byte) []byte {
 	return append(out, "\n\n"...)
 }
 
+// header lets fn set headers of the reply; after a keep-alive comment they are out already and nothing changes.
+func (e *eventStream) header(fn func(http.Header)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.opened {
+		fn(e.c.Writer.Header())
+	}
+}
+
 // done writes the mark of a complete reply.
 func (e *eventStream) done() error {
 	return e.write(frame([]byte("[DONE]")))

@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/api/openai"
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -17,7 +19,7 @@ func (s *Server) streamCompletion(c *call, req *openai.Request) error {
 	events := openEvents(c.Context, s.limits.KeepAlive)
 	defer events.close()
 	jobs := split(req)
-	out := &chunks{events: events, req: req, head: newCompletion(req, "chat.completion.chunk"), choices: make([]chunkState, len(jobs))}
+	out := &chunks{events: events, req: req, began: time.Now(), head: newCompletion(req, "chat.completion.chunk"), choices: make([]chunkState, len(jobs))}
 
 	replies, err := s.generate(ctx, jobs, out.delta)
 	if err != nil {
@@ -43,10 +45,13 @@ func (s *Server) streamCompletion(c *call, req *openai.Request) error {
 type chunks struct {
 	events *eventStream
 	req    *openai.Request
+	began  time.Time
 	head   openai.Completion
 
-	mu      sync.Mutex // guards choices, and keeps the chunks of a choice in order
+	mu      sync.Mutex // guards all below, and keeps the chunks of a choice in order
 	choices []chunkState
+	route   core.Route // of the reply that told it first
+	opened  bool       // the headers are out
 }
 
 type chunkState struct {
@@ -58,6 +63,12 @@ type chunkState struct {
 func (o *chunks) delta(i int, d core.Delta) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if d.Route != nil {
+		if o.route.Kind == "" {
+			o.route = *d.Route
+		}
+		return nil
+	}
 	if err := o.begin(i); err != nil {
 		return err
 	}
@@ -111,6 +122,10 @@ func (o *chunks) finish(i int, reason string) error {
 }
 
 func (o *chunks) send(choice openai.Choice) error {
+	if !o.opened {
+		o.opened = true
+		o.events.header(func(h http.Header) { setRoute(h, o.route, time.Since(o.began)) })
+	}
 	chunk := o.head
 	chunk.Choices = []openai.Choice{choice}
 	return o.events.send(chunk)

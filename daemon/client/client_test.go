@@ -79,6 +79,9 @@ func TestReadsEqualTheNode(t *testing.T) {
 	same(t, "stats", c.Stats(ctx), node.Stats(ctx))
 	same(t, "version", c.Version(ctx), node.Version(ctx))
 	same(t, "config", c.Config(ctx), node.Config(ctx))
+	same(t, "peers", c.Peers(ctx), node.Peers(ctx))
+	same(t, "network map", c.NetworkMap(ctx), node.NetworkMap(ctx))
+	same(t, "downloads", c.Downloads(ctx), node.Downloads(ctx))
 	got, err := c.Metadata(ctx, tiny)
 	if err != nil {
 		t.Fatal(err)
@@ -104,6 +107,39 @@ func TestReadsEqualTheNode(t *testing.T) {
 		t.Error("the key is another")
 	}
 }
+
+func TestSwarmEqualsTheNode(t *testing.T) {
+	node := &apitest.Node{}
+	c := start(t, node)
+	ctx, tiny, far := t.Context(), id(t, apitest.OnDisk), id(t, "far")
+	for name, ask := range map[string]func(api.Swarm) (any, error){
+		"code":       func(s api.Swarm) (any, error) { return s.NetworkCode(ctx, false) },
+		"fresh code": func(s api.Swarm) (any, error) { return s.NetworkCode(ctx, true) },
+		"join":       func(s api.Swarm) (any, error) { return s.JoinNetwork(ctx, apitest.Code) },
+		"join late":  func(s api.Swarm) (any, error) { return s.JoinNetwork(ctx, "swarm://expired") },
+		"invites":    func(s api.Swarm) (any, error) { return s.Invites(ctx) },
+		"revoke":     func(s api.Swarm) (any, error) { return nil, s.RevokeInvite(ctx, strings.Repeat("0", 32)) },
+		"revoke old": func(s api.Swarm) (any, error) { return nil, s.RevokeInvite(ctx, apitest.Inviter) },
+		"add":        func(s api.Swarm) (any, error) { return s.AddModel(ctx, tiny) },
+		"add far":    func(s api.Swarm) (any, error) { return nil, second(s.AddModel(ctx, far)) },
+		"shard":      func(s api.Swarm) (any, error) { return s.DownloadShard(ctx, tiny, 1) },
+		"shard here": func(s api.Swarm) (any, error) { return s.DownloadShard(ctx, tiny, 0) },
+		"cancel":     func(s api.Swarm) (any, error) { return nil, s.CancelDownload(ctx, tiny) },
+		"encrypted":  func(s api.Swarm) (any, error) { return s.EncryptedPipeline(ctx, tiny) },
+		"encrypt":    func(s api.Swarm) (any, error) { return s.SetEncryptedPipeline(ctx, tiny, true) },
+		"plan":       func(s api.Swarm) (any, error) { return s.Plan(ctx, tiny) },
+		"no plan":    func(s api.Swarm) (any, error) { return s.Plan(ctx, far) },
+	} {
+		got, err := ask(c)
+		want, wantErr := ask(node)
+		if core.CodeOf(err) != core.CodeOf(wantErr) {
+			t.Errorf("%s: %v, want %v", name, err, wantErr)
+		}
+		same(t, name, got, want)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
 
 func TestWritesReachTheNode(t *testing.T) {
 	node := &apitest.Node{}

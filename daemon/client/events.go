@@ -99,6 +99,10 @@ func eventData(kind core.EventType, raw json.RawMessage) (any, error) {
 		var a core.Activity
 		err := json.Unmarshal(raw, &a)
 		return a, err
+	case core.EventPeers:
+		var p []core.PeerInfo
+		err := json.Unmarshal(raw, &p)
+		return p, err
 	case core.EventStats:
 		var s core.Stats
 		err := json.Unmarshal(raw, &s)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strings"
 
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/api/openai"
@@ -35,12 +36,26 @@ func (c *Client) Generate(ctx context.Context, req *core.GenerateRequest, emit f
 	if response.StatusCode >= 300 {
 		return nil, replyError(response)
 	}
-	reply := &core.Reply{Message: core.Message{Role: "assistant"}}
+	reply := &core.Reply{Message: core.Message{Role: "assistant"}, Route: route(response.Header)}
+	if err := emit(core.Delta{Route: &reply.Route}); err != nil {
+		return nil, err
+	}
 	err = c.readEvents(ctx, response.Body, func(data []byte) error { return addChunk(reply, data, emit) })
 	if err != nil {
 		return nil, err
 	}
 	return reply, nil
+}
+
+// route reads the headers that tell which way a request went.
+func route(h http.Header) core.Route {
+	r := core.Route{Kind: h.Get("X-Shoal-Route")}
+	for name := range strings.SplitSeq(h.Get("X-Shoal-Peers"), ",") {
+		if id, err := core.ParsePeerID(name); err == nil {
+			r.Peers = append(r.Peers, id)
+		}
+	}
+	return r
 }
 
 // readEvents calls handle with the data of each event until the mark of a complete reply.

@@ -33,14 +33,15 @@ type Node struct {
 
 	calls atomic.Int64
 
-	mu       sync.Mutex // guards what follows
-	requests []*core.GenerateRequest
-	locked   map[int]bool
-	patch    []byte
-	paused   bool
-	stopped  bool
-	readers  []chan core.Event
-	eventID  uint64
+	mu        sync.Mutex // guards what follows
+	requests  []*core.GenerateRequest
+	locked    map[int]bool
+	encrypted bool
+	patch     []byte
+	paused    bool
+	stopped   bool
+	readers   []chan core.Event
+	eventID   uint64
 }
 
 var _ api.Node = (*Node)(nil)
@@ -111,6 +112,10 @@ func Answer(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta
 		reply.Message.ReasoningContent += d.Reasoning
 		reply.Logprobs = append(reply.Logprobs, d.Logprobs...)
 		return emit(d)
+	}
+	reply.Route = core.Route{Kind: core.RouteLocal}
+	if err := emit(core.Delta{Route: &reply.Route}); err != nil {
+		return nil, err
 	}
 	reply.Usage.PromptTokens = promptTokens(req)
 	reply.Usage.CachedTokens = 1

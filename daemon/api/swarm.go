@@ -1,0 +1,188 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// maxInviteCode bounds what join-network takes.
+const maxInviteCode = 8 << 10
+
+func (s *Server) peers(c *call) error {
+	peers := list(s.node.Peers(c.ctx()))
+	for i := range peers {
+		peers[i].HostedModels, peers[i].Addresses = list(peers[i].HostedModels), list(peers[i].Addresses)
+	}
+	c.JSON(http.StatusOK, peers)
+	return nil
+}
+
+func (s *Server) networkMap(c *call) error {
+	c.JSON(http.StatusOK, s.node.NetworkMap(c.ctx()))
+	return nil
+}
+
+// networkCode answers with the invite that is open, or with a new one when the query has new=true.
+func (s *Server) networkCode(c *call) error {
+	code, err := s.node.NetworkCode(c.ctx(), c.Query("new") == "true")
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, code)
+	return nil
+}
+
+func (s *Server) joinNetwork(c *call) error {
+	var in struct {
+		Code string `json:"code"`
+	}
+	if err := c.read(&in); err != nil {
+		return err
+	}
+	if in.Code = strings.TrimSpace(in.Code); in.Code == "" || len(in.Code) > maxInviteCode {
+		return core.Errorf(core.CodeInvalidRequest, "code must be an invite code or an address, of 1 to %d characters", maxInviteCode).
+			WithParam("code")
+	}
+	joined, err := s.node.JoinNetwork(c.ctx(), in.Code)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, joined)
+	return nil
+}
+
+func (s *Server) invites(c *call) error {
+	invites, err := s.node.Invites(c.ctx())
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, list(invites))
+	return nil
+}
+
+func (s *Server) revokeInvite(c *call) error {
+	id := c.Param("id")
+	if len(id) > 64 {
+		return core.Errorf(core.CodeNotFound, "there is no invite of that id").WithParam("id")
+	}
+	if err := s.node.RevokeInvite(c.ctx(), id); err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, map[string]string{"status": "revoked", "id": id})
+	return nil
+}
+
+func (s *Server) addModel(c *call) error {
+	id, err := c.modelID()
+	if err != nil {
+		return err
+	}
+	done, err := s.node.AddModel(c.ctx(), id)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, done)
+	return nil
+}
+
+func (s *Server) downloadShard(c *call) error {
+	id, index, err := c.shard()
+	if err != nil {
+		return err
+	}
+	done, err := s.node.DownloadShard(c.ctx(), id, index)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, done)
+	return nil
+}
+
+func (s *Server) downloads(c *call) error {
+	downloads := list(s.node.Downloads(c.ctx()))
+	for i := range downloads {
+		shards := list(downloads[i].Shards)
+		for j := range shards {
+			shards[j].Peers = list(shards[j].Peers)
+		}
+		downloads[i].Shards = shards
+	}
+	c.JSON(http.StatusOK, downloads)
+	return nil
+}
+
+func (s *Server) cancelDownload(c *call) error {
+	id, err := c.modelID()
+	if err != nil {
+		return err
+	}
+	if err := s.node.CancelDownload(c.ctx(), id); err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, map[string]any{"status": "cancelled", "model_id": id})
+	return nil
+}
+
+func (s *Server) getEncryptedPipeline(c *call) error {
+	id, err := c.modelID()
+	if err != nil {
+		return err
+	}
+	state, err := s.node.EncryptedPipeline(c.ctx(), id)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, state)
+	return nil
+}
+
+func (s *Server) putEncryptedPipeline(c *call) error {
+	id, err := c.modelID()
+	if err != nil {
+		return err
+	}
+	var in struct {
+		Enabled *bool `json:"enabled"`
+	}
+	if err := c.read(&in); err != nil {
+		return err
+	}
+	if in.Enabled == nil {
+		return core.Errorf(core.CodeInvalidRequest, "enabled must be true or false").WithParam("enabled")
+	}
+	state, err := s.node.SetEncryptedPipeline(c.ctx(), id, *in.Enabled)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, state)
+	return nil
+}
+
+// plan answers 200 also when no chain can serve the model: that and why is what was asked.
+func (s *Server) plan(c *call) error {
+	id, err := c.modelID()
+	if err != nil {
+		return err
+	}
+	report, err := s.node.Plan(c.ctx(), id)
+	if err != nil {
+		return err
+	}
+	report.Segments, report.Reasons = segments(report.Segments), list(report.Reasons)
+	report.Alternatives = list(report.Alternatives)
+	for i := range report.Alternatives {
+		report.Alternatives[i].Segments = segments(report.Alternatives[i].Segments)
+	}
+	c.JSON(http.StatusOK, report)
+	return nil
+}
+
+func segments(all []core.PlanSegment) []core.PlanSegment {
+	all = list(all)
+	for i := range all {
+		all[i].Standbys = list(all[i].Standbys)
+	}
+	return all
+}

@@ -1,0 +1,86 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// Peers implements api.Swarm.
+func (c *Client) Peers(ctx context.Context) []core.PeerInfo {
+	return get[[]core.PeerInfo](ctx, c, "/api/admin/peers")
+}
+
+// NetworkMap implements api.Swarm.
+func (c *Client) NetworkMap(ctx context.Context) core.NetworkMap {
+	return get[core.NetworkMap](ctx, c, "/api/admin/network-map")
+}
+
+// NetworkCode implements api.Swarm.
+func (c *Client) NetworkCode(ctx context.Context, fresh bool) (out core.NetworkCode, err error) {
+	path := "/api/admin/network-code"
+	if fresh {
+		path += "?new=true"
+	}
+	err = c.call(ctx, http.MethodGet, path, nil, &out)
+	return out, err
+}
+
+// JoinNetwork implements api.Swarm.
+func (c *Client) JoinNetwork(ctx context.Context, code string) (out core.Joined, err error) {
+	err = c.call(ctx, http.MethodPost, "/api/admin/join-network", map[string]string{"code": code}, &out)
+	return out, err
+}
+
+// Invites implements api.Swarm.
+func (c *Client) Invites(ctx context.Context) (out []core.Invite, err error) {
+	err = c.call(ctx, http.MethodGet, "/api/admin/invites", nil, &out)
+	return out, err
+}
+
+// RevokeInvite implements api.Swarm.
+func (c *Client) RevokeInvite(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, "/api/admin/invites/"+url.PathEscape(id), nil, nil)
+}
+
+// AddModel implements api.Swarm.
+func (c *Client) AddModel(ctx context.Context, id core.ModelID) (out core.Acquiring, err error) {
+	err = c.call(ctx, http.MethodPost, modelPath(id, "/add"), nil, &out)
+	return out, err
+}
+
+// DownloadShard implements api.Swarm.
+func (c *Client) DownloadShard(ctx context.Context, id core.ModelID, index int) (out core.ShardDownload, err error) {
+	err = c.call(ctx, http.MethodPost, shardPath(id, index, "/download"), nil, &out)
+	return out, err
+}
+
+// Downloads implements api.Swarm.
+func (c *Client) Downloads(ctx context.Context) []core.Download {
+	return get[[]core.Download](ctx, c, "/api/admin/downloads")
+}
+
+// CancelDownload implements api.Swarm.
+func (c *Client) CancelDownload(ctx context.Context, id core.ModelID) error {
+	return c.call(ctx, http.MethodPost, "/api/admin/downloads/"+id.String()+"/cancel", nil, nil)
+}
+
+// EncryptedPipeline implements api.Swarm.
+func (c *Client) EncryptedPipeline(ctx context.Context, id core.ModelID) (out core.EncryptedPipeline, err error) {
+	err = c.call(ctx, http.MethodGet, modelPath(id, "/encrypted-pipeline"), nil, &out)
+	return out, err
+}
+
+// SetEncryptedPipeline implements api.Swarm.
+func (c *Client) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (out core.EncryptedPipeline, err error) {
+	err = c.call(ctx, http.MethodPut, modelPath(id, "/encrypted-pipeline"), map[string]bool{"enabled": enabled}, &out)
+	return out, err
+}
+
+// Plan implements api.Swarm.
+func (c *Client) Plan(ctx context.Context, id core.ModelID) (out core.PlanReport, err error) {
+	err = c.call(ctx, http.MethodGet, "/api/admin/plan/"+id.String(), nil, &out)
+	return out, err
+}
