@@ -66,12 +66,16 @@ func ShellWord(path string) string {
 
 // apiKey opens the place for secrets and returns the API key and where it is.
 func apiKey(ctx context.Context, cfg Config, id *identity.Identity) (secret.Text, string, error) {
+	return secret.APIKey(ctx, openVault(ctx, cfg, id), cfg.DataDir)
+}
+
+// openVault opens the place for secrets.
+func openVault(ctx context.Context, cfg Config, id *identity.Identity) secret.Vault {
 	getenv := cfg.Getenv
 	if getenv == nil {
 		getenv = os.Getenv
 	}
-	vault := secret.Open(ctx, secret.Config{Dir: cfg.DataDir, Owner: id.NodeID()[:16], Getenv: getenv})
-	return secret.APIKey(ctx, vault, cfg.DataDir)
+	return secret.Open(ctx, secret.Config{Dir: cfg.DataDir, Owner: id.NodeID()[:16], Getenv: getenv})
 }
 
 // addressFile holds the URL of the running node's API, for the other programs of its user.

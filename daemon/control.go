@@ -66,6 +66,9 @@ func (n *Node) ReloadConfig(context.Context) (applied, restart []string, err err
 
 // Pause implements api.Node.
 func (n *Node) Pause(ctx context.Context) error {
+	n.pausing.Store(true)
+	n.network.swarm.Announce(n.announcement(ctx)) // first, so that others plan without this node
+	n.network.chains.end(func(core.ModelID, *chain) bool { return true })
 	err := n.Library.Pause(ctx)
 	n.events.Publish(core.EventStats, n.Stats(ctx))
 	return err
@@ -74,6 +77,8 @@ func (n *Node) Pause(ctx context.Context) error {
 // Resume implements api.Node.
 func (n *Node) Resume(ctx context.Context) error {
 	n.Library.Resume()
+	n.pausing.Store(false)
+	poke(n.network.news)
 	n.events.Publish(core.EventStats, n.Stats(ctx))
 	return nil
 }

@@ -54,6 +54,7 @@ type Node struct {
 	store    *store.Store
 	identity *identity.Identity
 	key      secret.Text
+	vault    secret.Vault
 	events   *event.Bus
 	hardware *hardware.Monitor
 	engine   engine.Engine
@@ -61,6 +62,8 @@ type Node struct {
 	chat     *chat.Service
 	gate     *gate
 	counters *counters
+	network  *network
+	pausing  atomic.Bool // others are told before anything is unloaded
 
 	started  time.Time
 	runtime  atomic.Pointer[runtimeState]
@@ -140,7 +143,8 @@ func (n *Node) openState(ctx context.Context) (err error) {
 }
 
 func (n *Node) openSecrets(ctx context.Context) error {
-	key, place, err := apiKey(ctx, n.cfg, n.identity)
+	n.vault = openVault(ctx, n.cfg, n.identity)
+	key, place, err := secret.APIKey(ctx, n.vault, n.cfg.DataDir)
 	if err != nil {
 		return err
 	}
@@ -157,8 +161,11 @@ func (n *Node) assemble(ctx context.Context) error {
 	}
 	n.Library = library.New(library.Config{
 		Dir: n.path("models"), Engine: n.engine, Store: n.store, Hardware: n.hardware, Settings: n.settings.Get,
-		Key: n.identity, Events: n.events, Log: n.log,
+		Key: n.identity, Events: n.events, Log: n.log, Neighbours: n, Changed: n.modelsChanged,
 	})
+	if err := n.openNetwork(); err != nil {
+		return err
+	}
 	if err := n.Scan(ctx); err != nil {
 		return err
 	}

@@ -15,13 +15,20 @@ func (n *Node) Generate(ctx context.Context, req *core.GenerateRequest, emit fun
 	arrived := time.Now()
 	var first time.Time
 	var reply *core.Reply
-	err := n.answer(ctx, req.Model, func(m chat.Model) (err error) {
+	err := n.answer(ctx, req.Model, func(m chat.Model, route func() core.Route) (err error) {
+		before := route()
+		if err := emit(core.Delta{Route: &before}); err != nil {
+			return err
+		}
 		reply, err = n.chat.Generate(ctx, m, req, func(d core.Delta) error {
 			if first.IsZero() {
 				first = time.Now()
 			}
 			return emit(d)
 		})
+		if err == nil {
+			reply.Route = route() // a chain may have been replaced by another
+		}
 		return err
 	})
 	if err != nil {
@@ -38,7 +45,7 @@ func (n *Node) Generate(ctx context.Context, req *core.GenerateRequest, emit fun
 // Embed implements api.Node.
 func (n *Node) Embed(ctx context.Context, model string, inputs []api.EmbedInput) (vectors [][]float32, usage core.Usage, err error) {
 	arrived := time.Now()
-	err = n.answer(ctx, model, func(m chat.Model) error {
+	err = n.answer(ctx, model, func(m chat.Model, _ func() core.Route) error {
 		for _, in := range inputs {
 			vector, tokens, err := n.chat.Embed(ctx, m, in.Text, in.Tokens)
 			if err != nil {
@@ -56,18 +63,48 @@ func (n *Node) Embed(ctx context.Context, model string, inputs []api.EmbedInput)
 	return vectors, usage, nil
 }
 
-// answer calls fn with the model that name means, in memory, when it is the request's turn.
-func (n *Node) answer(ctx context.Context, name string, fn func(chat.Model) error) error {
+// answer calls fn with the model that name means, in memory here or in a chain, when it is the request's turn. route
+// tells which way the request goes.
+func (n *Node) answer(ctx context.Context, name string, fn func(m chat.Model, route func() core.Route) error) error {
 	if err := n.gate.enter(ctx); err != nil {
 		return err
 	}
 	defer n.gate.leave()
-	lease, err := n.Acquire(ctx, name)
+	id, err := n.Resolve(name)
+	if err != nil {
+		return err
+	}
+	b, err := n.Blueprint(id)
+	if err != nil {
+		return err
+	}
+	n.network.wanted.add(id)
+	local := n.Paused() // refused in the usual words
+	if !local {
+		if local, err = n.chooseLocal(ctx, b); err != nil {
+			return err
+		}
+	}
+	if local {
+		return n.answerHere(ctx, id, fn)
+	}
+	ch, release, err := n.network.chains.acquire(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer release()
+	m := chat.Model{Name: id.String(), Runner: ch, Template: b.Text.ChatTemplate, BOS: b.Text.BOS, EOS: b.Text.EOS, Arch: b.Text.Arch}
+	return fn(m, func() core.Route { return ch.route(n.network.swarm.Self()) })
+}
+
+// answerHere calls fn with a model that runs on this PC alone.
+func (n *Node) answerHere(ctx context.Context, id core.ModelID, fn func(chat.Model, func() core.Route) error) error {
+	lease, err := n.Acquire(ctx, id.String())
 	if err != nil {
 		return err
 	}
 	defer lease.Release()
-	return fn(talk(lease))
+	return fn(talk(lease), func() core.Route { return core.Route{Kind: n.localRoute(id)} })
 }
 
 // talk is a leased model as the chat package wants it.

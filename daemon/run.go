@@ -34,10 +34,11 @@ func (n *Node) services() []service {
 		{"library", n.Library.Run},
 		{"stats", n.sendStats},
 	}
-	if n.server != nil {
-		list = append(list, service{"api", n.server.Run}, service{"address", n.announce})
+	if n.server == nil { // nor is a node that nobody reaches a member of a swarm
+		return list
 	}
-	return list
+	list = append(list, n.swarmServices()...)
+	return append(list, service{"api", n.server.Run}, service{"address", n.announce})
 }
 
 // Run runs the node until ctx ends, Shutdown is called or a service fails, whose error it returns. It closes the

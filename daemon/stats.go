@@ -78,6 +78,11 @@ func (n *Node) Stats(ctx context.Context) core.Stats {
 		RequestsServed: inference.TotalRequests, ActiveRequests: n.gate.active(), LoadedModels: []string{},
 		Hardware: n.hardware.Snapshot(ctx), Inference: inference,
 	}
+	for _, p := range n.network.swarm.Peers() {
+		if p.Connection != "none" {
+			s.Peers++
+		}
+	}
 	for _, m := range n.Models(ctx) {
 		s.HostedShards += m.HostedShards
 		if m.Status == core.StatusLoaded {

@@ -51,6 +51,26 @@ func (l *Library) Blueprint(id core.ModelID) (Blueprint, error) {
 	return b, nil
 }
 
+// HasShard tells whether a shard is on this disk.
+func (l *Library) HasShard(id core.ModelID, index int) bool {
+	m, err := l.findShard(id, index)
+	if err != nil {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.local[index]
+}
+
+// WindowCount is in how many windows a model runs on this PC alone; 0 for one that is not known.
+func (l *Library) WindowCount(id core.ModelID) int {
+	m, err := l.find(id)
+	if err != nil {
+		return 0
+	}
+	return min(m.windowCount(l.cfg.Settings()), len(m.manifest.Shards))
+}
+
 func (m *model) text() Text {
 	return Text{ChatTemplate: m.traits.template, BOS: m.traits.bos, EOS: m.traits.eos, Arch: m.manifest.Architecture}
 }

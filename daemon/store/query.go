@@ -149,6 +149,11 @@ func (s *Store) SetValue(ctx context.Context, key, value string) error {
 		ON CONFLICT (key) DO UPDATE SET value = excluded.value`, key, value)
 }
 
+// DeleteValue removes a key; one that is not set is no error.
+func (s *Store) DeleteValue(ctx context.Context, key string) error {
+	return s.exec(ctx, "delete value", "DELETE FROM key_value WHERE key = ?", key)
+}
+
 func (s *Store) exec(ctx context.Context, doing, query string, args ...any) error {
 	if _, err := s.db.ExecContext(ctx, query, args...); err != nil {
 		return fmt.Errorf("store: %s: %w", doing, err)

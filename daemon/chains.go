@@ -1,0 +1,151 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
+	"github.com/shoal-p2p/shoal/daemon/library"
+	"github.com/shoal-p2p/shoal/daemon/pipeline"
+)
+
+// Times of chains.
+const (
+	chainSweep = 5 * time.Second
+	chainIdle  = 2 * time.Minute  // a chain that nobody used for so long is closed: others have their windows for it
+	chainStart = 70 * time.Second // for the windows of a first chain to be loaded
+)
+
+// chains are the runners over other nodes, one per model that was asked for lately.
+type chains struct {
+	n *Node
+
+	mu   sync.Mutex // guards the rest
+	ctx  context.Context
+	by   map[core.ModelID]*chain
+	work sync.WaitGroup
+}
+
+// chain is the runner of one model.
+type chain struct {
+	*pipeline.Runner
+	cancel context.CancelFunc
+	ended  chan struct{}
+
+	uses int // guarded by chains.mu, as is used
+	used time.Time
+}
+
+func newChains(n *Node) *chains { return &chains{n: n, by: map[core.ModelID]*chain{}} }
+
+// run closes chains that nobody uses, until ctx ends, and then all.
+func (c *chains) run(ctx context.Context) error {
+	c.mu.Lock()
+	c.ctx = ctx
+	c.mu.Unlock()
+	tick := time.NewTicker(chainSweep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			c.end(func(_ core.ModelID, ch *chain) bool { return ch.uses == 0 && time.Since(ch.used) > chainIdle })
+		case <-ctx.Done():
+			c.end(func(core.ModelID, *chain) bool { return true })
+			c.work.Wait()
+			return nil
+		}
+	}
+}
+
+// end closes the chains that which accepts, and waits for them.
+func (c *chains) end(which func(core.ModelID, *chain) bool) {
+	c.mu.Lock()
+	var list []*chain
+	for id, ch := range c.by {
+		if which(id, ch) {
+			list = append(list, ch)
+			delete(c.by, id)
+		}
+	}
+	c.mu.Unlock()
+	for _, ch := range list {
+		ch.cancel()
+		<-ch.ended
+	}
+}
+
+// let closes the chain of a model if nobody uses it, so that its windows here are free.
+func (c *chains) let(id core.ModelID) {
+	c.end(func(other core.ModelID, ch *chain) bool { return other == id && ch.uses == 0 })
+}
+
+// acquire returns the chain of a model, ready to run. release is called once.
+func (c *chains) acquire(ctx context.Context, b library.Blueprint) (ch *chain, release func(), err error) {
+	if ch, err = c.take(b); err != nil {
+		return nil, nil, err
+	}
+	release = func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		ch.uses--
+		ch.used = time.Now()
+	}
+	limit, cancel := context.WithTimeout(ctx, chainStart)
+	defer cancel()
+	if err := ch.Ready(limit); err != nil {
+		release()
+		if ctx.Err() == nil && limit.Err() != nil {
+			err = core.Errorf(core.CodeTimeout, "no chain for %s came up within %s", b.ID, chainStart)
+		}
+		return nil, nil, err
+	}
+	return ch, release, nil
+}
+
+// take counts a use of a model's chain, which it starts if it is not there.
+func (c *chains) take(b library.Blueprint) (*chain, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ch, ok := c.by[b.ID]; ok {
+		ch.uses++
+		return ch, nil
+	}
+	if c.ctx == nil || c.ctx.Err() != nil {
+		return nil, core.Errorf(core.CodeNotReady, "the node is not running")
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	tokenizer := &lateTokenizer{open: func() (*tokenizerUse, error) { return c.n.openTokenizer(ctx, b.ID) }}
+	set := c.n.settings.Get()
+	ch := &chain{cancel: cancel, ended: make(chan struct{}), uses: 1}
+	ch.Runner = pipeline.NewRunner(pipeline.RunnerConfig{
+		Network: c.n.network.swarm, Server: c.n.network.stages, Planner: planner{c.n, b.ID}, Tokenizer: tokenizer, Log: c.n.log,
+		Schedule: schedule.Config{
+			MaxContext: b.Context, BatchSequences: set.MaxBatchSize, Queue: set.MaxConcurrentRequests + set.RequestQueue,
+		},
+	})
+	c.by[b.ID] = ch
+	c.work.Go(func() {
+		defer close(ch.ended)
+		defer tokenizer.close()
+		defer cancel()
+		_ = ch.Run(ctx) // ends with ctx, and returns nothing else
+	})
+	return ch, nil
+}
+
+// route is which way the chain goes now.
+func (ch *chain) route(self core.PeerID) core.Route {
+	r := core.Route{Kind: core.RouteSplit}
+	spec, _ := ch.Chain()
+	for _, st := range spec.Stages {
+		if st.Peer != self {
+			r.Kind, r.Peers = core.RouteDistributed, append(r.Peers, st.Peer)
+		}
+	}
+	if len(spec.Stages) == 1 && r.Kind == core.RouteSplit {
+		r.Kind = core.RouteLocal
+	}
+	return r
+}
