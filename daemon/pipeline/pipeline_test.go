@@ -140,7 +140,13 @@ func spec(cfg fake.Config, names ...string) pipeline.Spec {
 // scheduler runs a scheduler over windows until the test ends.
 func scheduler(t testing.TB, list ...engine.Window) *schedule.Scheduler {
 	t.Helper()
-	s, err := schedule.New(schedule.Config{Windows: list, Tokenizer: tokenizer(t)})
+	return schedulerWith(t, schedule.Config{}, list...)
+}
+
+func schedulerWith(t testing.TB, cfg schedule.Config, list ...engine.Window) *schedule.Scheduler {
+	t.Helper()
+	cfg.Windows, cfg.Tokenizer = list, tokenizer(t)
+	s, err := schedule.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

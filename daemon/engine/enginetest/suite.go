@@ -40,6 +40,8 @@ func Run(t *testing.T, c Config) {
 		{"Trim", testTrim},
 		{"TrimAll", testTrimAll},
 		{"Copy", testCopy},
+		{"Drafts", testDrafts},
+		{"Accepted", testAccepted},
 		{"RefusesBadRows", testRefusesBadRows},
 		{"RefusesBadHidden", testRefusesBadHidden},
 		{"RefusesFullCache", testRefusesFullCache},

@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,6 +83,14 @@ func (c *Chain) Len() (n int) {
 		}
 	}
 	return n + len(c.windows)
+}
+
+// remote tells whether part of the chain is a Pipe.
+func (c *Chain) remote() bool {
+	return slices.ContainsFunc(c.windows, func(w engine.Window) bool {
+		_, ok := w.(Pipe)
+		return ok
+	})
 }
 
 // Submit sends a batch of tokens into the chain. done is called once, in the order of the Submits, from a goroutine

@@ -126,7 +126,7 @@ func (s *Scheduler) ready() []*job {
 // canRun tells whether a job has rows to run, a caller that takes tokens and room in the KV cache. Rows that follow
 // abortable ones must not share a batch with other jobs, which would fail with them.
 func (s *Scheduler) canRun(j *job) bool {
-	if j.preparing || j.pending() == 0 || j.abortable > 0 && !s.alone() {
+	if j.preparing || j.pending() <= 0 || j.abortable > 0 && !s.alone() {
 		return false
 	}
 	if j.embed {
@@ -153,6 +153,9 @@ func (s *Scheduler) mix(f *flight, ready []*job) {
 	for _, j := range ready {
 		if !j.prefilling() && decodes > 0 && !j.needsPreparing() {
 			f.add(j, 1)
+			if guess := s.drafts(j); len(guess) > 0 {
+				f.addDrafts(j, guess)
+			}
 			decodes--
 			sequences--
 		}

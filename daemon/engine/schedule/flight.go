@@ -13,6 +13,7 @@ type flight struct {
 	batch     engine.Batch
 	parts     []part
 	abortable bool // it ends when the caller of its only job goes
+	sent      time.Time
 	passage   Passage
 	land      func(Passage) // brings the flight back to the loop
 }
@@ -22,7 +23,8 @@ type part struct {
 	job    *job
 	first  int // index of the first row
 	rows   int
-	sample bool // the last row brings a token
+	sample bool // the last row brings a token, and so may the drafts
+	drafts int  // rows at the end that are guesses
 }
 
 // newFlight takes an unused flight.
@@ -89,6 +91,7 @@ func (s *Scheduler) send(ctx context.Context, f *flight) {
 	s.stats.Batches++
 	s.stats.Rows += int64(len(f.batch.Rows))
 	s.flying++
+	f.sent = time.Now()
 	if err := s.chain.Submit(ctx, &f.batch, f.land); err != nil {
 		s.landed <- f.failed(err)
 	}
@@ -110,16 +113,17 @@ func (s *Scheduler) land(f *flight) {
 	}
 	results := 0
 	for _, p := range f.parts {
+		n := p.results(f.passage.Output, results)
 		if !p.job.ended {
-			s.landPart(p, f.passage, results)
+			s.landPart(p, f.passage, results, n)
 		}
-		results += p.results()
+		results += n
 	}
 	s.recycle(f)
 }
 
-// landPart takes in the part of a flight whose results begin at the given index.
-func (s *Scheduler) landPart(p part, passage Passage, at int) {
+// landPart takes in the part of a flight whose n results begin at the given index.
+func (s *Scheduler) landPart(p part, passage Passage, at, n int) {
 	j := p.job
 	if passage.Err != nil {
 		j.suspect = core.CodeOf(passage.Err) != core.CodeCancelled
@@ -130,30 +134,39 @@ func (s *Scheduler) landPart(p part, passage Passage, at int) {
 	j.preparing = false
 	switch {
 	case j.embed:
-		j.vectors = append(j.vectors, passage.Output.Embeddings[at:at+p.rows]...)
+		j.vectors = append(j.vectors, passage.Output.Embeddings[at:at+n]...)
 		if len(j.vectors) == j.prompt {
 			s.end(j, core.FinishStop, nil)
 		}
 	case p.sample:
-		s.sampled(j, passage.Output.Samples[at])
+		s.landDrafts(j, p, n-1)
+		for _, sample := range passage.Output.Samples[at : at+n] {
+			s.sampled(j, sample)
+		}
 	}
 }
 
-// results is how many samples or vectors a part brings.
-func (p part) results() int {
+// results is how many samples or vectors a part brings, the first of which is at the given index.
+func (p part) results(out *engine.Output, at int) (n int) {
 	switch {
+	case out == nil:
+		return 0
 	case p.job.embed:
 		return p.rows
-	case p.sample:
-		return 1
-	default:
-		return 0
 	}
+	for at+n < len(out.Samples) && out.Samples[at+n].Row < p.first+p.rows {
+		n++
+	}
+	return n
 }
 
-// measure learns how long a prefill row takes; steps of a few rows say too little.
+// measure learns how long a prefill row takes, for which steps of a few rows say too little, and how long a token of a
+// lone job.
 func (s *Scheduler) measure(f *flight) {
 	rows := len(f.batch.Rows)
+	if f.passage.Err == nil && s.speculates && len(f.parts) == 1 && f.parts[0].sample && rows == 1+f.parts[0].drafts {
+		s.guessing.learn(time.Since(f.sent), f.parts[0].drafts)
+	}
 	if f.passage.Err != nil || rows < minChunk {
 		return
 	}

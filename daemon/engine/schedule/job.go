@@ -36,6 +36,7 @@ type job struct {
 	preparing bool    // rows wait until the sampler is known to be good
 	suspect   bool    // a batch failed in a way that leaves the KV cache of the slot unknown
 	hungry    bool    // it waits for room in the KV cache
+	odds      float64 // that a guessed token is right
 	turn      uint64  // when rows of the job last went into a batch
 	stall     *time.Timer
 
@@ -53,6 +54,7 @@ func newJob(ctx context.Context, request engine.Job, buffer int) *job {
 		limit:     request.MaxTokens,
 		out:       make(chan engine.Sample, buffer),
 		prompt:    len(request.Prompt),
+		odds:      firstOdds,
 		tokens:    append(make([]int32, 0, len(request.Prompt)+min(request.MaxTokens, buffer)), request.Prompt...),
 	}
 	if j.sampler.History == nil {

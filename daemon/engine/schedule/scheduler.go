@@ -19,6 +19,7 @@ type Config struct {
 	Buffer         int              // tokens a caller may be behind before its job pauses; 0 is 64
 	StallLimit     time.Duration    // how long a job may be paused before it is cut; 0 is 20 s
 	StepTarget     time.Duration    // how long a step with rows of several jobs should take at most; 0 is 200 ms
+	NoDrafts       bool             // never guess tokens, also where a chain over other nodes would gain by it
 }
 
 func (c Config) withDefaults(shape engine.Shape) Config {
@@ -49,6 +50,9 @@ type Scheduler struct {
 	cfg   Config
 	chain *Chain
 	shape engine.Shape
+	// speculates tells that tokens may be guessed: over a Pipe, where a step is mostly a way, if wrong ones can be
+	// trimmed.
+	speculates bool
 
 	wake    chan struct{} // something changed for the loop; holds one
 	landed  chan *flight  // batches that came out of the chain
@@ -63,7 +67,8 @@ type Scheduler struct {
 	list      []*job    // memory of ready
 	turn      uint64
 	rowTime   time.Duration // measured time of one prefill row in the slowest window; 0 is not known yet
-	refuse    error         // why no job is taken any more
+	guessing  speculation
+	refuse    error // why no job is taken any more
 	running   bool
 	finished  chan struct{} // closed when Run has ended
 	closeOnce sync.Once
@@ -78,15 +83,16 @@ func New(cfg Config) (*Scheduler, error) {
 	}
 	cfg = cfg.withDefaults(chain.Shape())
 	return &Scheduler{
-		Tokenizer: cfg.Tokenizer,
-		cfg:       cfg,
-		chain:     chain,
-		shape:     chain.Shape(),
-		cache:     newCache(chain.Shape()),
-		wake:      make(chan struct{}, 1),
-		landed:    make(chan *flight, depth),
-		closing:   make(chan struct{}),
-		finished:  make(chan struct{}),
+		Tokenizer:  cfg.Tokenizer,
+		cfg:        cfg,
+		chain:      chain,
+		shape:      chain.Shape(),
+		speculates: !cfg.NoDrafts && chain.remote() && chain.Shape().CanTrim,
+		cache:      newCache(chain.Shape()),
+		wake:       make(chan struct{}, 1),
+		landed:     make(chan *flight, depth),
+		closing:    make(chan struct{}),
+		finished:   make(chan struct{}),
 	}, nil
 }
 

@@ -13,6 +13,8 @@ type Stats struct {
 	Evictions   int64 // cached prefixes dropped to make room
 	Batches     int64 // batches sent
 	Rows        int64 // rows in them
+	Drafts      int64 // tokens guessed
+	DraftsRight int64 // of which so many were right
 	Active      int   // jobs that hold a slot
 	Waiting     int   // jobs in the queue
 	KVUsed      int   // tokens that count against the KV cache
