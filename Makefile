@@ -2,6 +2,7 @@
 # make test   the same set-up, then every test
 # make build  shoal (window), shoald (command line) and shoal-worker (engine process) in build/
 # make bench  speed against plain llama.cpp: a table, and build/bench.json
+# make demo   three nodes on this PC run a model that none of them holds, step by step
 # make lint   format, vet, staticcheck, golangci-lint
 # make generate  the Go code of the protobuf messages; needs protoc and protoc-gen-go v1.36.11
 # make fresh  clone into an empty folder with empty HOME and caches, and run both commands there
@@ -26,7 +27,7 @@ GO_WINDOWS := GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc
 GO_DARWIN := GOOS=darwin GOARCH=arm64 CGO_ENABLED=0
 WITHOUT_SCREEN := ./daemon/... ./app/shoald/... ./app/worker/...
 
-.PHONY: build node window run test unit cross bench lint generate fresh
+.PHONY: build node window run test unit cross bench demo lint generate fresh
 
 build: node window
 
@@ -65,6 +66,10 @@ cross:
 bench: node
 	go build -o build/shoal-bench ./packaging/bench
 	build/shoal-bench -out build/bench.json
+
+demo: node
+	go build -o build/shoal-swarm-demo ./packaging/swarmdemo
+	build/shoal-swarm-demo
 
 lint:
 	packaging/lint.sh

@@ -27,7 +27,7 @@ type cli struct {
 	DataDir   string `placeholder:"DIR" env:"SHOAL_DATA_DIR" help:"Folder of models, settings and keys."`
 	Config    string `placeholder:"FILE" env:"SHOAL_CONFIG" help:"Settings file; config.toml in the data folder if not given."`
 	Listen    string `placeholder:"HOST:PORT" help:"Address of the HTTP API."`
-	P2PListen string `name:"p2p-listen" placeholder:"HOST:PORT" help:"Address for other nodes; kept for the day the swarm starts."`
+	P2PListen string `name:"p2p-listen" placeholder:"HOST:PORT" help:"Address for other nodes, TCP and UDP."`
 	Runtime   string `placeholder:"DIR" help:"Folder of the llama.cpp libraries."`
 	JSON      bool   `name:"json" help:"Print one JSON object, errors included."`
 
@@ -39,6 +39,12 @@ type cli struct {
 	Load       loadCmd       `cmd:"" help:"Load a model into memory."`
 	Unload     unloadCmd     `cmd:"" help:"Take a model out of memory."`
 	Rm         rmCmd         `cmd:"" help:"Delete a model from this PC."`
+	Invite     inviteCmd     `cmd:"" help:"Write a code that lets one PC into your swarm."`
+	Join       joinCmd       `cmd:"" help:"Join a swarm with an invite code."`
+	Peers      peersCmd      `cmd:"" help:"List the other PCs of the swarm."`
+	Plan       planCmd       `cmd:"" help:"Explain which PCs would run a model, and how fast."`
+	Pull       pullCmd       `cmd:"" help:"Fetch a model, or some of its shards, from the swarm."`
+	Downloads  downloadsCmd  `cmd:"" help:"Show what is being fetched."`
 	Chat       chatCmd       `cmd:"" help:"Ask a model: one question, or a conversation when none is given."`
 	Bench      benchCmd      `cmd:"" help:"Measure how fast a model reads and writes."`
 	Doctor     doctorCmd     `cmd:"" help:"Check this PC and say what to do about what is wrong."`

@@ -10,7 +10,10 @@ import (
 	"github.com/shoal-p2p/shoal/daemon"
 )
 
-type serveCmd struct{}
+type serveCmd struct {
+	Anchor bool `help:"Be an anchor: help other nodes to find each other and relay for them, and run no models."`
+	NoDemo bool `name:"no-demo" help:"Do not bring the small demo model when there is no other."`
+}
 
 // welcome is what serve prints when the node can be reached.
 type welcome struct {

@@ -48,6 +48,9 @@ func (c *cli) settingFlags() map[string]string {
 			delete(flags, key)
 		}
 	}
+	if c.Serve.Anchor {
+		flags["anchor"] = "true"
+	}
 	return flags
 }
 
@@ -67,7 +70,10 @@ func (c *cli) nodeConfig() daemon.Config {
 // serverConfig is the node that shoald serve runs.
 func (c *cli) serverConfig(log *slog.Logger, level *slog.LevelVar) daemon.Config {
 	cfg := c.nodeConfig()
-	cfg.Demo, cfg.DemoName, cfg.Log, cfg.SetLevel = assets.Demo, assets.DemoName, log, level.Set
+	cfg.Log, cfg.SetLevel = log, level.Set
+	if !c.Serve.NoDemo && !c.Serve.Anchor {
+		cfg.Demo, cfg.DemoName = assets.Demo, assets.DemoName
+	}
 	return cfg
 }
 
