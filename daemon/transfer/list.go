@@ -1,0 +1,104 @@
+package transfer
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/store"
+)
+
+// sourcePeers is how the admin API names peers as a source.
+const (
+	sourcePeers = "p2p"
+)
+
+// List is the queue, oldest first.
+func (m *Manager) List() []core.Download {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := []core.Download{}
+	for _, t := range m.ordered() {
+		list = append(list, t.download(time.Now()))
+	}
+	return list
+}
+
+// download describes a task. The Manager's mutex is held.
+func (t *task) download(now time.Time) core.Download {
+	d := core.Download{ModelID: t.id.String(), Source: sourcePeers, Shards: []core.ShardProgress{}}
+	parts := map[int]*part{}
+	if f := t.fetch; f != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, p := range f.parts {
+			parts[p.index] = p
+		}
+	}
+	states := map[string]bool{}
+	for _, row := range t.rows {
+		d.Error = cmp.Or(d.Error, row.Error)
+		state := row.State
+		if row.Shard == store.AllShards {
+			states[state] = true
+			continue
+		}
+		s := core.ShardProgress{Index: row.Shard, State: state, DownloadedBytes: row.Bytes, TotalBytes: row.Size, Source: sourcePeers, Peers: []string{}}
+		if p := parts[row.Shard]; p != nil && !p.finished {
+			s.DownloadedBytes, s.SpeedBytesPerSec = p.bytes, int64(p.speed.perSecond(now))
+			for peer := range p.peers {
+				s.Peers = append(s.Peers, peer.String())
+			}
+			slices.Sort(s.Peers)
+			if len(s.Peers) > 0 {
+				s.State = core.DownloadRunning
+			}
+		}
+		states[s.State] = true
+		d.DownloadedBytes += s.DownloadedBytes
+		d.TotalBytes += s.TotalBytes
+		d.SpeedBytesPerSec += s.SpeedBytesPerSec
+		d.Shards = append(d.Shards, s)
+	}
+	slices.SortFunc(d.Shards, func(a, b core.ShardProgress) int { return a.Index - b.Index })
+	for _, state := range []string{core.DownloadRunning, core.DownloadQueued, core.DownloadPaused, core.DownloadFailed, core.DownloadDone} {
+		if states[state] {
+			d.State = state
+			break
+		}
+	}
+	return d
+}
+
+// Progress sums up one model for GET /api/admin/models/{id}/status; ok is false if nothing of it is in the queue.
+func (m *Manager) Progress(id core.ModelID) (p core.ModelProgress, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.tasks[id]
+	if t == nil {
+		return core.ModelProgress{}, false
+	}
+	d := t.download(time.Now())
+	p = core.ModelProgress{
+		ModelID: d.ModelID, State: core.StatusDownloading, DownloadedBytes: d.DownloadedBytes, TotalBytes: d.TotalBytes,
+		TotalShards: len(d.Shards), Message: d.Error,
+	}
+	for _, s := range d.Shards {
+		if s.State == core.DownloadDone {
+			p.DownloadedShards++
+		}
+	}
+	switch d.State {
+	case core.DownloadFailed:
+		p.State = "failed"
+	case core.DownloadDone:
+		p.State = core.StatusReady
+	case core.DownloadQueued:
+		p.Message = cmp.Or(p.Message, "Waiting for a source.")
+	}
+	if p.TotalBytes > 0 {
+		p.Progress = float64(p.DownloadedBytes) / float64(p.TotalBytes)
+	}
+	return p, true
+}
