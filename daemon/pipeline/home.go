@@ -29,7 +29,7 @@ func (s *Server) local(ctx context.Context, sp Spec, st Stage) (engine.Window, e
 	if err != nil {
 		return nil, err
 	}
-	sh, err := s.join(w, sp.Options)
+	sh, err := s.joinSoon(ctx, w, s.cfg.Network.Self(), sp.Options)
 	if err != nil {
 		release()
 		return nil, err

@@ -169,7 +169,7 @@ func (p *Pipe) join(list []*wire.PipelineShape) error {
 			Embedding: int(m.Embedding), Vocabulary: int(m.Vocabulary), Context: int(m.Context), Sequences: int(m.Sequences),
 			BatchRows: int(m.BatchRows), CanTrim: m.CanTrim, GPULayers: int(m.GpuLayers)}
 		bad := s.Layers.First < 0 || s.Layers.Len() < 1 || s.Layers.End > maxContext || s.Embedding < 1 || s.Embedding > 1<<20 ||
-			s.Vocabulary < 1 || s.Vocabulary > 1<<24 || s.Context < 1 || s.Context > p.spec.Context ||
+			s.Last && s.Vocabulary < 1 || s.Vocabulary < 0 || s.Vocabulary > 1<<24 || s.Context < 1 || s.Context > p.spec.Context ||
 			s.Sequences < 1 || s.Sequences > p.spec.Sequences || s.BatchRows < 1 || s.BatchRows > rowsThatFit(p.spec.BatchRows, s.Embedding)
 		if bad || i > 0 && (s.First || p.shape.Last || s.Layers.First != p.shape.Layers.End || s.Embedding != p.shape.Embedding) {
 			return core.Errorf(core.CodeInvalidRequest, "stage %d says that its window is %+v", i, s)

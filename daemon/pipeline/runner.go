@@ -90,6 +90,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		l, err := r.build(ctx)
 		if err != nil {
+			if ctx.Err() == nil {
+				r.cfg.Log.Warn("chain not built", "err", err)
+			}
 			r.set(nil, err)
 			if !r.exclude(err) {
 				pause(ctx, retry)

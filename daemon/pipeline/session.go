@@ -162,7 +162,7 @@ func (s *session) setUp(group *sync.WaitGroup) error {
 // take makes the session ready to run batches on a window.
 func (s *session) take(w engine.Window) error {
 	s.window, s.shape = w, w.Shape()
-	share, err := s.server.join(w, s.options)
+	share, err := s.server.joinSoon(s.ctx, w, s.up.Peer(), s.options)
 	if err != nil {
 		return err
 	}

@@ -3,9 +3,15 @@ package pipeline
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+)
+
+const (
+	joinEvery = 20 * time.Millisecond
+	joinLimit = time.Second
 )
 
 // station is a window and the sessions that use it, which take turns batch by batch.
@@ -23,7 +29,8 @@ type station struct {
 // share is what one session has of a station.
 type share struct {
 	station   *station
-	sequences []int32 // the window's, by the session's
+	peer      core.PeerID // whose session it is
+	sequences []int32     // the window's, by the session's
 	context   int
 	queue     []*task
 	left      chan struct{} // closed when the window has forgotten the session
@@ -38,8 +45,9 @@ type task struct {
 	run    func(*task)
 }
 
-// join gives a session a share of a window: at most three quarters of what is left, so that others find some too.
-func (s *Server) join(w engine.Window, o Options) (*share, error) {
+// join gives a peer's session a share of a window. All sessions of a peer have at most three quarters of it together,
+// so that others find some too.
+func (s *Server) join(w engine.Window, peer core.PeerID, o Options) (*share, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stations[w]
@@ -52,11 +60,29 @@ func (s *Server) join(w engine.Window, o Options) (*share, error) {
 			st.run()
 		}()
 	}
-	sh, err := st.grant(o)
+	sh, err := st.grant(peer, o)
 	if err != nil && st.idle() {
 		s.drop(st)
 	}
 	return sh, err
+}
+
+// joinSoon is join, but waits a moment for a share that the peer's last session is giving back: a host that lost a
+// chain comes with the next one at once.
+func (s *Server) joinSoon(ctx context.Context, w engine.Window, peer core.PeerID, o Options) (*share, error) {
+	tick := time.NewTicker(joinEvery)
+	defer tick.Stop()
+	for begun := time.Now(); ; {
+		sh, err := s.join(w, peer, o)
+		if err == nil || time.Since(begun) >= joinLimit {
+			return sh, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // leave gives a share back. It returns when the window has forgotten the session.
@@ -97,15 +123,21 @@ func (st *station) idle() bool {
 	return len(st.users) == 0
 }
 
-func (st *station) grant(o Options) (*share, error) {
+func (st *station) grant(peer core.PeerID, o Options) (*share, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	n, tokens := len(st.free), st.context
-	if n == 0 || tokens < 2 {
-		return nil, core.Errorf(core.CodeOverloaded, "the window has no sequence and %d tokens left", tokens)
+	shape := st.window.Shape()
+	n, tokens := max(1, shape.Sequences*3/4), shape.Context*3/4
+	for _, sh := range st.users {
+		if sh.peer == peer {
+			n, tokens = n-len(sh.sequences), tokens-sh.context
+		}
 	}
-	n, tokens = min(o.Sequences, (3*n+3)/4), min(o.Context, (3*tokens+3)/4)
-	sh := &share{station: st, context: tokens, left: make(chan struct{})}
+	n, tokens = min(n, o.Sequences, len(st.free)), min(tokens, o.Context, st.context)
+	if n < 1 || tokens < 2 {
+		return nil, core.Errorf(core.CodeOverloaded, "the window has %d sequences and %d tokens left for this peer", max(n, 0), max(tokens, 0))
+	}
+	sh := &share{station: st, peer: peer, context: tokens, left: make(chan struct{})}
 	sh.sequences = append(sh.sequences, st.free[:n]...)
 	st.free = append([]int32(nil), st.free[n:]...)
 	st.context -= tokens

@@ -170,8 +170,11 @@ func (b *bench) chain(ctx context.Context, remotes int, home bool, fn func(*sche
 	}
 	spec := pipeline.Spec{Model: b.model, Manifest: b.digest, Options: pipeline.Options{Context: 4096, Sequences: 8, BatchRows: 512}}
 	for i := range n {
-		spec.Stages = append(spec.Stages, pipeline.Stage{Peer: b.Networks[i+len(b.Networks[:1])-boolInt(home)].Self(),
-			FirstShard: i * b.Shards / n, EndShard: (i + 1) * b.Shards / n})
+		node := i + 1
+		if home {
+			node = i
+		}
+		spec.Stages = append(spec.Stages, pipeline.Stage{Peer: b.Networks[node].Self(), FirstShard: i * b.Shards / n, EndShard: (i + 1) * b.Shards / n})
 	}
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -222,13 +225,6 @@ func (b *bench) dial(ctx context.Context, spec pipeline.Spec) (*pipeline.Pipe, e
 			return nil, ctx.Err()
 		}
 	}
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func (b *bench) schedule(ctx context.Context, windows []engine.Window, t engine.Tokenizer, fn func(*schedule.Scheduler) error) error {

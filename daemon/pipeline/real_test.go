@@ -1,0 +1,148 @@
+package pipeline_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
+	"github.com/shoal-p2p/shoal/daemon/engine/worker"
+	"github.com/shoal-p2p/shoal/daemon/identity"
+	"github.com/shoal-p2p/shoal/daemon/pipeline"
+	"github.com/shoal-p2p/shoal/daemon/shard"
+	"github.com/shoal-p2p/shoal/daemon/swarm/swarmtest"
+)
+
+// TestRealWindows compares chains of worker processes on several nodes with the whole model, a small trained one:
+// alone and together, as float32 and half floats, with guesses and without.
+func TestRealWindows(t *testing.T) {
+	e := realEngine(t)
+	dir, shards := realModel(t)
+	size := engine.Spec{ModelDir: dir, Context: 4096, Sequences: 16, BatchRows: 64, Threads: 1, ShareCPU: true}
+	at := size
+	at.EndShard = shards
+	whole, err := e.Load(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference := realScheduler(t, whole, whole)
+	prompts := []string{"Once upon a time", "The little dog", "Lily and Tom went to the park. They", "One day, a big red ball",
+		strings.Repeat("The sun was warm and the birds sang. ", 6) + "Then"}
+	want := map[string]string{}
+	for _, prompt := range prompts {
+		want[prompt] = say(t, reference, prompt)
+	}
+	for _, half := range []bool{false, true} {
+		for n := 1; n <= 3; n++ {
+			t.Run(fmt.Sprintf("%dStages/half=%v", n, half), func(t *testing.T) {
+				s := newSwarm(t, slow(), append(names(n), "host")...)
+				sp := pipeline.Spec{Model: model, Manifest: manifest, Half: half}
+				for i, name := range names(n) {
+					s.nodes[name].windows.engine, s.nodes[name].windows.spec = e, size
+					sp.Stages = append(sp.Stages, pipeline.Stage{Peer: swarmtest.ID(name), FirstShard: i * shards / n, EndShard: (i + 1) * shards / n})
+				}
+				chain := realScheduler(t, whole, dial(t, s, "host", sp))
+				var group sync.WaitGroup
+				for _, prompt := range prompts {
+					if got := say(t, chain, prompt); got != want[prompt] {
+						t.Errorf("%q alone: got %q, want %q", prompt, got, want[prompt])
+					}
+				}
+				for _, prompt := range prompts {
+					group.Go(func() {
+						if got := say(t, chain, prompt); got != want[prompt] {
+							t.Errorf("%q together: got %q, want %q", prompt, got, want[prompt])
+						}
+					})
+				}
+				group.Wait()
+			})
+		}
+	}
+}
+
+// say continues a prompt by 60 tokens at temperature 0.
+func say(t *testing.T, s *schedule.Scheduler, prompt string) string {
+	t.Helper()
+	tokens, err := s.Tokenize(t.Context(), prompt, true, false)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	got := generate(t.Context(), s, engine.Job{Requester: prompt, Prompt: tokens, MaxTokens: 60})
+	if got.err != nil || len(got.tokens) == 0 {
+		t.Errorf("%q: %d tokens, %v", prompt, len(got.tokens), got.err)
+	}
+	return got.text
+}
+
+func realScheduler(t *testing.T, tokenizer engine.Tokenizer, list ...engine.Window) *schedule.Scheduler {
+	t.Helper()
+	s, err := schedule.New(schedule.Config{Windows: list, Tokenizer: tokenizer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.Run(t.Context())
+	}()
+	t.Cleanup(func() {
+		_ = s.Close()
+		<-ended
+		for _, w := range list {
+			_ = w.Close()
+		}
+	})
+	return s
+}
+
+// realEngine builds the worker program, which alone links llama.cpp, and finds the libraries; the test is skipped
+// where they are absent.
+func realEngine(t *testing.T) engine.Engine {
+	t.Helper()
+	runtime := os.Getenv("SHOAL_RUNTIME")
+	if runtime == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Skip(err)
+		}
+		runtime = filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-cpu")
+	}
+	if _, err := os.Stat(runtime); err != nil {
+		t.Skip("no llama.cpp libraries: run packaging/runtime/install.sh or set SHOAL_RUNTIME")
+	}
+	program := filepath.Join(t.TempDir(), "shoal-worker")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../app/worker").CombinedOutput(); err != nil {
+		t.Fatalf("build the worker: %v: %s", err, out)
+	}
+	return worker.New(worker.Config{Program: program, Runtime: runtime, Log: discarded})
+}
+
+// realModel imports a small trained model with every layer in a shard of its own.
+func realModel(t *testing.T) (dir string, shards int) {
+	t.Helper()
+	folder := os.Getenv("SHOAL_SHARED")
+	if folder == "" {
+		folder = filepath.Join("..", "..", "..", "shared")
+	}
+	path := filepath.Join(folder, "models", "stories260K-f32.gguf")
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("no shared test data: set SHOAL_SHARED")
+	}
+	key, err := identity.Open(filepath.Join(t.TempDir(), "identity.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := shard.Rule{Number: 1, ShardSize: 1 << 20, MinShards: 64}
+	m, err := shard.NewStore(shard.Config{Dir: t.TempDir(), Key: key, Rule: rule}).Import(t.Context(), shard.Import{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Dir, len(m.Manifest.Shards)
+}
