@@ -69,7 +69,6 @@ var owners = []struct{ library, folders string }{
 	{"github.com/shirou/gopsutil/v4", "daemon/hardware"},
 	{"github.com/zalando/go-keyring", "daemon/secret"},
 	{"fyne.io/systray", "app"},
-	{"go.uber.org/fx", "daemon/swarm"},
 	{"golang.org/x", "daemon app"},
 	{"google.golang.org/protobuf", "daemon/swarm daemon/transfer daemon/pipeline"},
 	{"lukechampine.com/blake3", "daemon/shard"},

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	connmanager "github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
@@ -23,7 +25,6 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	quicgo "github.com/quic-go/quic-go"
-	"go.uber.org/fx"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -51,8 +52,7 @@ func (s *session) newHost(listen []multiaddr.Multiaddr) (host.Host, error) {
 	options := []libp2p.Option{
 		libp2p.Identity(private), libp2p.UserAgent("shoal/" + s.cfg.Version), libp2p.DisableMetrics(),
 		libp2p.ResourceManager(limits), libp2p.ConnectionManager(conns), libp2p.ConnectionGater(s.guard),
-		libp2p.Security(noise.ID, secureTCP(s.key)), libp2p.Transport(tcp.NewTCPTransport),
-		libp2p.Transport(quic.NewTransport), s.sealedQUIC(),
+		libp2p.Security(noise.ID, secureTCP(s.key)), libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(s.sealedQUIC),
 		libp2p.EnableRelay(), libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
 	}
 	if len(listen) == 0 {
@@ -66,9 +66,14 @@ func (s *session) newHost(listen []multiaddr.Multiaddr) (host.Host, error) {
 // reachable are the options of a host that others call.
 func (s *session) reachable(listen []multiaddr.Multiaddr) []libp2p.Option {
 	options := []libp2p.Option{
-		libp2p.ListenAddrs(listen...), libp2p.EnableAutoNATv2(), libp2p.EnableNATService(), libp2p.EnableHolePunching(),
+		libp2p.ListenAddrs(listen...), libp2p.EnableAutoNATv2(), libp2p.EnableHolePunching(),
 		libp2p.EnableAutoRelayWithPeerSource(s.relays, autorelay.WithBootDelay(time.Second), autorelay.WithMinCandidates(1),
-			autorelay.WithBackoff(30*time.Second), autorelay.WithMinInterval(10*time.Second)),
+			autorelay.WithBackoff(30*time.Second), autorelay.WithMinInterval(5*time.Second)),
+	}
+	if s.cfg.behindNAT {
+		options = append(options, libp2p.ForceReachabilityPrivate())
+	} else {
+		options = append(options, libp2p.EnableNATService())
 	}
 	if !s.cfg.NoPortMap {
 		options = append(options, libp2p.NATPortMap())
@@ -81,8 +86,10 @@ func (s *session) reachable(listen []multiaddr.Multiaddr) []libp2p.Option {
 	return options
 }
 
-// sealedQUIC makes QUIC send and take datagrams that are sealed with the network key.
-func (s *session) sealedQUIC() libp2p.Option {
+// sealedQUIC makes the QUIC transport, which sends and takes datagrams that are sealed with the network key. It is a
+// transport and not an option of libp2p's own one, for libp2p gives transports to the hosts that it probes NATs with.
+func (s *session) sealedQUIC(private crypto.PrivKey, gater connmanager.ConnectionGater, limits network.ResourceManager,
+	reset quicgo.StatelessResetKey, token quicgo.TokenGeneratorKey) (transport.Transport, error) {
 	listen := func(network string, at *net.UDPAddr) (net.PacketConn, error) {
 		inner, err := s.cfg.listenUDP(network, at)
 		if err != nil {
@@ -90,14 +97,35 @@ func (s *session) sealedQUIC() libp2p.Option {
 		}
 		return sealPackets(s.key, inner)
 	}
-	make := func(l fx.Lifecycle, reset quicgo.StatelessResetKey, token quicgo.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
-		m, err := quicreuse.NewConnManager(reset, token, opts...)
-		if err == nil {
-			l.Append(fx.StopHook(m.Close)) // libp2p only closes the manager it made itself
-		}
-		return m, err
+	options := []quicreuse.Option{
+		quicreuse.OverrideListenUDP(listen), quicreuse.VerifySourceAddress(limits.VerifySourceAddress),
+		quicreuse.ConnContext(func(ctx context.Context, from *quicgo.ClientInfo) (context.Context, error) {
+			return countConn(ctx, limits, from.RemoteAddr)
+		}),
 	}
-	return libp2p.QUICReuse(make, append([]quicreuse.Option{quicreuse.OverrideListenUDP(listen)}, s.cfg.quicOptions...)...)
+	conns, err := quicreuse.NewConnManager(reset, token, append(options, s.cfg.quicOptions...)...)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.sockets = append(s.sockets, conns) // closed after the host, which has to tell its peers that it goes
+	s.mu.Unlock()
+	return quic.NewTransport(private, conns, nil, gater, limits)
+}
+
+// countConn makes the resource manager count a QUIC connection before its handshake has cost anything.
+func countConn(ctx context.Context, limits network.ResourceManager, from net.Addr) (context.Context, error) {
+	at, err := quicreuse.ToQuicMultiaddr(from, quicgo.Version1)
+	if err != nil {
+		return ctx, err
+	}
+	scope, err := limits.OpenConnection(network.DirInbound, false, at)
+	if err != nil {
+		return ctx, err
+	}
+	ctx = network.WithConnManagementScope(ctx, scope)
+	context.AfterFunc(ctx, scope.Done)
+	return ctx, nil
 }
 
 // rankDials prefers TCP on the local network, where it moves more bytes for less work, and QUIC elsewhere, where it
@@ -168,7 +196,7 @@ func (s *session) relays(ctx context.Context, most int) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo, most)
 	defer close(out)
 	for _, a := range s.anchors() {
-		if len(out) < most && a.ID != s.host.ID() {
+		if name, err := nameOf(a.ID); err == nil && name != s.self && len(out) < most {
 			out <- a
 		}
 	}

@@ -248,7 +248,9 @@ func TestChangeOfNetworkHeals(t *testing.T) {
 	mu.Unlock()
 	began := time.Now()
 	before := link.dials.Load()
-	eventually(t, "healed", 5*time.Second, func() bool { return link.dials.Load() > before && connected(b, a, connectionDirect) && call(t, b, a.Self()) == nil })
+	eventually(t, "healed", 5*time.Second, func() bool {
+		return link.dials.Load() > before && connected(b, a, connectionDirect) && call(t, b, a.Self()) == nil
+	})
 	t.Logf("healed in %s", time.Since(began))
 }
 

@@ -53,6 +53,7 @@ func resources(l Limits) (network.ResourceManager, error) {
 	scaling := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&scaling)
 	concrete := rcmgr.PartialLimitConfig{
+		System: rcmgr.ResourceLimits{Conns: 2 * connsHigh, ConnsInbound: connsHigh, ConnsOutbound: connsHigh},
 		Protocol: map[protocol.ID]rcmgr.ResourceLimits{
 			pipelineProtocol: {Streams: 256, StreamsInbound: 128, StreamsOutbound: 128, Memory: 256 << 20},
 			shardProtocol:    {Streams: 256, StreamsInbound: 128, StreamsOutbound: 128, Memory: 256 << 20},

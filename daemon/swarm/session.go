@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -52,6 +53,7 @@ type session struct {
 	moved   map[peer.ID]bool // peers whose connections changed
 	movedCh chan struct{}
 	own     *record.Signed
+	sockets []io.Closer
 }
 
 // newSession loads what is known of the swarm; it has no host yet.
@@ -191,6 +193,11 @@ func (t *session) close() {
 	if t.host != nil {
 		if err := t.host.Close(); err != nil {
 			t.log.Warn("close the host", "err", err)
+		}
+	}
+	for _, s := range t.sockets {
+		if err := s.Close(); err != nil {
+			t.log.Warn("close a socket", "err", err)
 		}
 	}
 	t.wg.Wait()

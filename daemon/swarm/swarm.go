@@ -39,6 +39,7 @@ type Config struct {
 
 	options     []libp2p.Option // for tests
 	quicOptions []quicreuse.Option
+	behindNAT   bool
 	listenUDP   func(network string, at *net.UDPAddr) (net.PacketConn, error)
 	interfaces  func() ([]net.Addr, error)
 }
