@@ -48,6 +48,7 @@ type bench struct {
 	model  core.ModelID
 	digest core.Digest
 	prompt uint64 // seed of the next prompt
+	plain  bool   // no guesses
 }
 
 // Run takes all measurements.
@@ -70,6 +71,7 @@ func Run(ctx context.Context, c Config) ([]Figure, error) {
 
 // throughput compares a chain of two nodes with the whole model.
 func (b *bench) throughput(ctx context.Context) ([]Figure, error) {
+	b.plain = true
 	var chain, one, two, four, pre512, pre2048, whole512, whole2048 []float64
 	for round := range b.Rounds {
 		err := b.whole(ctx, 1, func(s *schedule.Scheduler) (err error) {
@@ -105,8 +107,8 @@ func (b *bench) throughput(ctx context.Context) ([]Figure, error) {
 	}, nil
 }
 
-// delays measures one and two remote nodes over slow links, beside the bound: what a token takes without delay, and
-// the time of its way.
+// delays measures one and two remote nodes over slow links, plain and with guesses, beside the bound: what a token takes
+// without delay, and the time of its way.
 func (b *bench) delays(ctx context.Context) (figures []Figure, err error) {
 	defer b.SetDelay(0)
 	for remotes := 1; remotes < len(b.Networks) && remotes <= 2; remotes++ {
@@ -114,17 +116,22 @@ func (b *bench) delays(ctx context.Context) (figures []Figure, err error) {
 		for _, d := range []time.Duration{0, 5 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond} {
 			b.SetDelay(d)
 			var speed []float64
-			err := b.chain(ctx, remotes, remotes == 1, func(s *schedule.Scheduler) error {
-				return b.record(&speed, func() (float64, error) { return b.decode(ctx, s, 32, delayWords) })
-			})
-			if err != nil {
-				return nil, err
+			for _, plain := range []bool{true, false} {
+				b.plain = plain
+				err := b.chain(ctx, remotes, false, func(s *schedule.Scheduler) error {
+					return b.record(&speed, func() (float64, error) { return b.decode(ctx, s, 32, delayWords) })
+				})
+				if err != nil {
+					return nil, err
+				}
 			}
 			if d == 0 {
 				compute = 1 / speed[0]
 			}
+			// A token passes the link to each remote node and the one back.
 			bound := 1 / (compute + float64(remotes+1)*d.Seconds())
-			figures = append(figures, Figure{fmt.Sprintf("delay%d.remotes%d", d.Milliseconds(), remotes), speed[0], bound})
+			name := fmt.Sprintf("delay%d.remotes%d", d.Milliseconds(), remotes)
+			figures = append(figures, Figure{name, speed[0], bound}, Figure{name + ".drafts", speed[1], bound})
 			b.Progress(fmt.Sprintf("chain: %d remote nodes at %s done", remotes, d))
 		}
 	}
@@ -228,7 +235,7 @@ func (b *bench) dial(ctx context.Context, spec pipeline.Spec) (*pipeline.Pipe, e
 }
 
 func (b *bench) schedule(ctx context.Context, windows []engine.Window, t engine.Tokenizer, fn func(*schedule.Scheduler) error) error {
-	s, err := schedule.New(schedule.Config{Windows: windows, Tokenizer: t})
+	s, err := schedule.New(schedule.Config{Windows: windows, Tokenizer: t, NoDrafts: b.plain})
 	if err != nil {
 		return err
 	}

@@ -2,16 +2,22 @@ package chainbench_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/fake"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
 	"github.com/shoal-p2p/shoal/daemon/engine/worker"
 	"github.com/shoal-p2p/shoal/daemon/identity"
+	"github.com/shoal-p2p/shoal/daemon/pipeline"
 	"github.com/shoal-p2p/shoal/daemon/pipeline/chainbench"
 	"github.com/shoal-p2p/shoal/daemon/secret"
 	"github.com/shoal-p2p/shoal/daemon/shard"
@@ -37,9 +43,10 @@ func TestBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	networks, setDelay := chainbench.Slow(nodes(t, 3))
 	figures, err := chainbench.Run(t.Context(), chainbench.Config{
 		Engine: worker.New(worker.Config{Program: program, Runtime: runtime, Log: slog.New(slog.DiscardHandler)}),
-		Dir:    m.Dir, Shards: len(m.Manifest.Shards), Networks: nodes(t, 2), Rounds: 2,
+		Dir:    m.Dir, Shards: len(m.Manifest.Shards), Networks: networks, SetDelay: setDelay, Rounds: 1,
 		Progress: func(s string) { t.Log(s) },
 	})
 	if err != nil {
@@ -50,8 +57,54 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// fakes gives windows of a scripted model.
+type fakes struct{ engine.Engine }
+
+// Acquire implements pipeline.Windows.
+func (f fakes) Acquire(ctx context.Context, _ core.ModelID, _ core.Digest, first, end int, o pipeline.Options) (engine.Window, func(), error) {
+	w, err := f.Load(ctx, engine.Spec{FirstShard: first, EndShard: end, Context: 1 << 30})
+	return w, func() {}, err
+}
+
+// BenchmarkHop is what a token costs beyond the windows, over real nodes on loopback: windows that take no time.
+func BenchmarkHop(b *testing.B) {
+	for _, remotes := range []int{1, 2} {
+		b.Run(fmt.Sprintf("remotes=%d", remotes), func(b *testing.B) {
+			model := fake.New(fake.Config{EndOdds: -1})
+			list := nodes(b, remotes+1)
+			id, _ := core.ParseModelID("fake")
+			spec := pipeline.Spec{Model: id, Options: pipeline.Options{Context: 1 << 23}}
+			ctx, cancel := context.WithCancel(context.Background())
+			var group sync.WaitGroup
+			for i, n := range list[1:] {
+				s := pipeline.NewServer(pipeline.ServerConfig{Network: n, Windows: fakes{model}, Log: slog.New(slog.DiscardHandler)})
+				group.Go(func() { _ = s.Run(ctx) })
+				spec.Stages = append(spec.Stages, pipeline.Stage{Peer: n.Self(), FirstShard: i * 4 / remotes, EndShard: (i + 1) * 4 / remotes})
+			}
+			var p *pipeline.Pipe
+			for p == nil { // until the servers take streams
+				p, _ = pipeline.Dial(ctx, list[0], spec)
+			}
+			s, err := schedule.New(schedule.Config{Windows: []engine.Window{p}, Tokenizer: p, NoDrafts: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			group.Go(func() { _ = s.Run(ctx) })
+			b.ReportAllocs()
+			b.ResetTimer()
+			if _, err := s.Generate(ctx, engine.Job{Prompt: fake.Tokens("x"), MaxTokens: b.N + 1}, func(engine.Sample) error { return nil }); err != nil {
+				b.Error(err)
+			}
+			b.StopTimer()
+			_ = p.Close()
+			cancel()
+			group.Wait()
+		})
+	}
+}
+
 // nodes joins n nodes in a swarm.
-func nodes(t *testing.T, n int) (list []core.Network) {
+func nodes(t testing.TB, n int) (list []core.Network) {
 	var first *swarm.Swarm
 	for range n {
 		dir := t.TempDir()
