@@ -48,10 +48,14 @@ const startLimit = 30 * time.Second
 // Start starts a node and returns when its API answers.
 func Start(ctx context.Context, cfg Config) (*Node, error) {
 	args := []string{"serve", "--json", "--data-dir", cfg.Dir, "--listen", "127.0.0.1:0", "--p2p-listen", "127.0.0.1:0"}
+	cache, err := os.UserCacheDir() // where the node finds the llama.cpp libraries by itself
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", cfg.Name, err)
+	}
 	cmd := exec.Command(cfg.Program, append(args, cfg.Args...)...)
 	cmd.Env = append([]string{
 		"HOME=" + cfg.Dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "SHOAL_NICKNAME=" + cfg.Name,
-		"XDG_CACHE_HOME=" + os.Getenv("XDG_CACHE_HOME"), "SHOAL_RUNTIME=" + cfg.Runtime, "SHOAL_REGION=" + os.Getenv("SHOAL_REGION"),
+		"XDG_CACHE_HOME=" + cache, "SHOAL_RUNTIME=" + cfg.Runtime, "SHOAL_REGION=" + os.Getenv("SHOAL_REGION"),
 	}, cfg.Env...)
 	n := &Node{Name: cfg.Name, cmd: cmd, log: &tail{}, ended: make(chan struct{})}
 	cmd.Stderr = n.log

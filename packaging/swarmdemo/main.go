@@ -27,6 +27,7 @@ func main() {
 	flag.StringVar(&d.runtime, "runtime", os.Getenv("SHOAL_RUNTIME"), "folder of the llama.cpp libraries")
 	flag.StringVar(&d.model, "model", "", "GGUF file; without one a small trained model beside the repository, or the built-in one")
 	flag.IntVar(&d.tokens, "tokens", 48, "tokens of the reply")
+	flag.BoolVar(&d.logs, "logs", false, "show the ends of the nodes' logs, also when all went well")
 	flag.Parse()
 	began := time.Now()
 	if err := d.run(ctx); err != nil {
@@ -42,6 +43,7 @@ type demo struct {
 	runtime string
 	model   string
 	tokens  int
+	logs    bool
 
 	id    core.ModelID
 	file  string // of the model
@@ -61,7 +63,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil {
+		if err != nil || d.logs {
 			d.explain()
 		}
 		err = errors.Join(err, d.stop(), os.RemoveAll(dir))
@@ -86,7 +88,7 @@ func (d *demo) explain() {
 }
 
 // logLines is how much of each log is shown when the demo fails.
-const logLines = 20
+const logLines = 60
 
 // say prints what comes next.
 func (d *demo) say(format string, args ...any) {
@@ -123,6 +125,7 @@ func (d *demo) start(ctx context.Context, dir string) error {
 	for _, name := range []string{"node-1", "node-2", "node-3"} {
 		n, err := e2e.Start(ctx, e2e.Config{
 			Program: d.program, Dir: filepath.Join(dir, name), Name: name, Runtime: d.runtime, Args: []string{"--no-demo"},
+			Env: []string{"SHOAL_THREADS=1"}, // three nodes share one PC
 		})
 		if err != nil {
 			return err
