@@ -54,6 +54,7 @@ type Runner struct {
 	line     *line      // nil while there is none
 	changed  chan struct{}
 	why      error // why there is none
+	failures int   // attempts to build one that came to nothing
 	ended    bool
 	shape    engine.Shape
 	excluded map[core.PeerID]time.Time // until when
@@ -95,6 +96,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			}
 			r.set(nil, err)
 			if !r.exclude(err) {
+				r.giveUp()
 				pause(ctx, retry)
 				retry = min(2*retry, maxRetry)
 			}
@@ -297,10 +299,36 @@ func (r *Runner) Chain() (Spec, bool) {
 	return r.line.spec, true
 }
 
-// Ready returns when there is a chain, or when ctx has ended, with the reason why there is none.
+// giveUp notes that no chain could be built, whomever it was asked of.
+func (r *Runner) giveUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures++
+	r.wake()
+}
+
+// Ready returns when there is a chain, or with the reason why one could not be built. It looks for one anew, whatever
+// came of earlier attempts.
 func (r *Runner) Ready(ctx context.Context) error {
-	_, err := r.wait(ctx, nil, nil)
-	return err
+	r.mu.Lock()
+	before := r.failures
+	r.mu.Unlock()
+	for {
+		r.mu.Lock()
+		up, failed, why, changed := r.line != nil, r.ended || r.failures > before, r.why, r.changed
+		r.mu.Unlock()
+		switch {
+		case up:
+			return nil
+		case failed:
+			return why
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return core.Errorf(core.CodeCancelled, "wait for a chain: %w", context.Cause(ctx))
+		}
+	}
 }
 
 // wait returns a chain other than before. It gives up when the limit fires, ctx ends or the runner does.

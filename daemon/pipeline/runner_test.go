@@ -155,6 +155,21 @@ func TestStalledPeerWithStandby(t *testing.T) {
 	})
 }
 
+// TestReadySaysWhyNot checks that nobody waits for a chain that cannot be.
+func TestReadySaysWhyNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSwarm(t, slow(), "host", "a")
+		begin := time.Now()
+		wantCode(t, s.runner("host", planner{}).Ready(t.Context()), core.CodeNotReady)
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("took %s", took)
+		}
+		if err := s.runner("host", planner{spec(slow(), "a")}).Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestSeededReplyGoesOn checks that two runs that lose their chain at the same token give the same reply.
 func TestSeededReplyGoesOn(t *testing.T) {
 	reply := func() (text string) {

@@ -73,6 +73,10 @@ func Names() []string {
 	return names
 }
 
+// HalfRows tells whether hidden states may travel between nodes as half floats: a trained model of the architecture
+// gives the same text with them (pipeline.TestRealWindows). Others travel as float32.
+func (m Model) HalfRows() bool { return m.row.halfRows }
+
 // Splittable is nil if the model may be cut into windows, and else an error of code core.CodeUnsupported that
 // says why not.
 func (m Model) Splittable() error {

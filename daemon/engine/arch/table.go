@@ -10,6 +10,7 @@ type row struct {
 	refuseLayers  map[int]string
 	refuseLengths []int // windows of so many layers would be taken for another model
 	refuseKeys    []refusedKey
+	halfRows      bool // see Model.HalfRows
 }
 
 // refusedKey refuses models whose header has the key (after the architecture's name) with a value other than 0.
@@ -34,7 +35,7 @@ func nextN() refusedKey { return refusedKey{".nextn_predict_layers", extraHeads}
 
 // table has a row for each architecture that may run as windows.
 var table = map[string]row{
-	"llama":      {},
+	"llama":      {halfRows: true},
 	"qwen2":      {},
 	"qwen3":      {},
 	"qwen2moe":   {},

@@ -4,5 +4,6 @@
 // The vocabulary: a job is one request. It waits in the queue until it is admitted, which gives it a slot: a
 // sequence number of the windows and a share of the KV cache. A flight is a batch under way through the chain; it
 // carries parts, each a run of rows of one job. A slot whose job has ended keeps its tokens cached, so that the
-// next job of the same requester with the same beginning need not run them again.
+// next job of the same requester with the same beginning need not run them again. Windows of other nodes are a Pipe,
+// which holds several batches; over one, a lone job may carry drafts: guessed tokens that the last window checks.
 package schedule
