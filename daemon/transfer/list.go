@@ -10,9 +10,7 @@ import (
 )
 
 // sourcePeers is how the admin API names peers as a source.
-const (
-	sourcePeers = "p2p"
-)
+const sourcePeers = "p2p"
 
 // List is the queue, oldest first.
 func (m *Manager) List() []core.Download {

@@ -25,32 +25,35 @@ func (f *fetch) start(ctx context.Context, h Holder) {
 	f.work.Go(func() {
 		defer stop()
 		err := w.run(ctx)
-		stopped := ctx.Err() != nil
+		if ctx.Err() == nil && err != nil {
+			w.judge(err)
+		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.workers, h.Peer)
-		if err != nil && !stopped {
-			w.judge(err)
-		}
 		f.giveBack(w)
 	})
 }
 
-// judge keeps a source out for a while, by what it did. The mutex is held.
+// judge keeps a source out for a while and reports it, by what it did.
 func (w *worker) judge(err error) {
 	peer := w.holder.Peer
 	w.cfg.Log.Debug("shard source ended", "peer", peer.String(), "model", w.id.String(), "err", err)
+	var act core.Conduct
+	var out time.Duration
 	switch core.CodeOf(err) {
 	case core.CodeCorrupt:
-		w.ban(peer, banForFault)
-		w.cfg.report(peer, core.ConductCorrupt)
+		act, out = core.ConductCorrupt, banForFault
 	case core.CodeInvalidRequest, core.CodeTooLarge:
-		w.ban(peer, banForFault)
-		w.cfg.report(peer, core.ConductMalformed)
+		act, out = core.ConductMalformed, banForFault
 	case core.CodeOverloaded:
-		w.ban(peer, banAtFirst)
-	default:
-		w.ban(peer, 0)
+		out = banAtFirst
+	}
+	w.mu.Lock()
+	w.ban(peer, out)
+	w.mu.Unlock()
+	if act != "" {
+		w.cfg.report(peer, act)
 	}
 }
 
