@@ -31,8 +31,10 @@ func (p *speculation) learn(took time.Duration, drafts int) {
 		p.step = took
 	case drafts == 0:
 		p.step += (took - p.step) / 8
-	case p.step > 0:
-		p.row += (max(0, took-p.step)/time.Duration(drafts) - p.row) / 4
+	case p.row == 0:
+		p.row = max(1, (took-p.step)/time.Duration(drafts))
+	default:
+		p.row += (max(1, (took-p.step)/time.Duration(drafts)) - p.row) / 4
 	}
 }
 
@@ -40,6 +42,9 @@ func (p *speculation) learn(took time.Duration, drafts int) {
 func (p *speculation) worth(n int, odds float64) (best int) {
 	if p.step == 0 || n < 1 {
 		return 0
+	}
+	if p.row == 0 { // what a row adds is not known yet: find out at little cost
+		return min(n, 2)
 	}
 	most, tokens, chance := 1/float64(p.step), 1.0, 1.0
 	for k := 1; k <= n; k++ {
