@@ -32,7 +32,7 @@ type guard struct {
 	expelled map[peer.ID]time.Time // until when
 }
 
-// maxExpelled bounds the list of the expelled; beyond it the first grace of a peer is its last for some other one.
+// maxExpelled bounds the list of the expelled; beyond it one of them may come back early.
 const maxExpelled = 1000
 
 func newGuard(ctx context.Context, m *membership, b *book, now func() time.Time) *guard {
