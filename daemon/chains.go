@@ -16,6 +16,9 @@ const (
 	chainSweep = 5 * time.Second
 	chainIdle  = 2 * time.Minute  // a chain that nobody used for so long is closed: others have their windows for it
 	chainStart = 70 * time.Second // for the windows of a first chain to be loaded
+
+	// rebuildLimit and the 1.8 s in which a lost peer is noticed together are under 5 s: so long a reply may pause.
+	rebuildLimit = 3 * time.Second
 )
 
 // chains are the runners over other nodes, one per model that was asked for lately.
@@ -121,6 +124,7 @@ func (c *chains) take(b library.Blueprint) (*chain, error) {
 	ch := &chain{cancel: cancel, ended: make(chan struct{}), uses: 1}
 	ch.Runner = pipeline.NewRunner(pipeline.RunnerConfig{
 		Network: c.n.network.swarm, Server: c.n.network.stages, Planner: planner{c.n, b.ID}, Tokenizer: tokenizer, Log: c.n.log,
+		RebuildLimit: rebuildLimit,
 		Schedule: schedule.Config{
 			MaxContext: b.Context, BatchSequences: set.MaxBatchSize, Queue: set.MaxConcurrentRequests + set.RequestQueue,
 		},

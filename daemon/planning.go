@@ -14,7 +14,7 @@ import (
 const (
 	minTrust    = 0.2
 	worthwhile  = 1.15   // a chain must be so much faster than this PC alone, which has the whole model, to be chosen
-	chainTokens = 32_768 // tokens of KV cache that a chain asks for at most
+	chainTokens = 12_288 // tokens of KV cache that a chain asks for at most; a stage has room for several chains
 )
 
 // planFor plans a chain for a model with what is known now.

@@ -1,308 +1,263 @@
-// Package e2e tests the whole node: the API in front, stock llama.cpp in worker processes behind, and a real model.
-package e2e
+package e2e_test
 
 import (
 	"context"
-	"encoding/json"
-	"log/slog"
-	"net/http"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon"
-	"github.com/shoal-p2p/shoal/daemon/api/apitest"
-	"github.com/shoal-p2p/shoal/daemon/api/goclient"
-	"github.com/shoal-p2p/shoal/daemon/api/jsclient"
-	"github.com/shoal-p2p/shoal/daemon/client"
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/e2e"
+	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
 )
 
-// libraries is the folder of the llama.cpp libraries; without them the test is skipped.
+// programs holds shoald and shoal-worker, built once.
+var programs string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "shoal-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	programs = dir
+	for name, source := range map[string]string{"shoald": "../../app/shoald", "shoal-worker": "../../app/worker"} {
+		if runtime.GOOS == "windows" {
+			name += ".exe"
+		}
+		if text, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", source, err, text)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// libraries is where packaging/runtime/install.sh puts llama.cpp.
 func libraries(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("SHOAL_RUNTIME")
 	if dir == "" {
 		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Skip("no cache folder, so no llama.cpp libraries")
-		}
+		must(t, err)
 		dir = filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-cpu")
 	}
 	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no llama.cpp libraries in %s; make test installs them", dir)
+		t.Skipf("no llama.cpp libraries in %s; packaging/runtime/install.sh puts them there", dir)
 	}
 	return dir
 }
 
-// buildWorker compiles the engine process.
-func buildWorker(t *testing.T) string {
+func must(t *testing.T, err error) {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "shoal-worker")
-	if runtime.GOOS == "windows" {
-		program += ".exe"
-	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../app/worker").CombinedOutput(); err != nil {
-		t.Fatalf("build the worker: %v\n%s", err, out)
-	}
-	return program
-}
-
-// node is a running node and a client of it.
-type node struct {
-	*client.Client
-	target apitest.Target
-}
-
-// start runs a node on an empty data folder with the demo model.
-func start(t *testing.T) *node {
-	t.Helper()
-	flags := map[string]string{"listen": "127.0.0.1:0", "runtime": libraries(t), "worker": buildWorker(t)}
-	demo, err := os.ReadFile("../../assets/demo/shoal-demo.gguf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := daemon.New(t.Context(), daemon.Config{
-		DataDir: t.TempDir(), Flags: flags, Getenv: func(string) string { return "" }, Version: "test",
-		Demo: demo, DemoName: "shoal-demo.gguf", Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+}
+
+// patience bounds each test; a busy machine needs a part of it.
+const patience = 2 * time.Minute
+
+// fleet is real nodes on loopback. The first imports a model of six shards.
+type fleet struct {
+	t     *testing.T
+	ctx   context.Context
+	nodes []*e2e.Node
+	model core.ModelID
+}
+
+func launch(t *testing.T, count int) *fleet {
+	t.Helper()
+	libs := libraries(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	f := &fleet{t: t, ctx: ctx}
+	for i := range count {
+		n, err := e2e.Start(ctx, e2e.Config{
+			Program: filepath.Join(programs, "shoald"), Dir: t.TempDir(), Name: fmt.Sprintf("node-%d", i), Runtime: libs,
+			Args: []string{"--no-demo"}, Env: []string{"SHOAL_THREADS=1"},
+		})
+		must(t, err)
+		f.nodes = append(f.nodes, n)
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("log of %s:\n%s", n.Name, n.Log())
+			}
+			n.Kill()
+		})
+	}
+	f.bring()
+	must(t, f.nodes[0].Invite(ctx, f.nodes[1:]...))
+	return f
+}
+
+// bring imports a generated model, large enough that a reply takes a while.
+func (f *fleet) bring() {
+	f.t.Helper()
+	m, err := gguftest.New(gguftest.Config{Name: "tale", Layers: 6, Embedding: 512, Context: 1024, ChatTemplate: gguftest.ChatML})
+	must(f.t, err)
+	path := filepath.Join(f.t.TempDir(), "tale.gguf")
+	must(f.t, m.WriteFile(path))
+	info, err := f.nodes[0].Import(f.ctx, path, 0, nil)
+	must(f.t, err)
+	if info.ShardCount != 6 {
+		f.t.Fatalf("the model has %d shards", info.ShardCount)
+	}
+	f.model, err = core.ParseModelID(info.ID)
+	must(f.t, err)
+}
+
+// question and tokens make every reply of this file.
+const (
+	question = "Tell me a tale."
+	tokens   = 300
+)
+
+// whole is the reply of the whole model on the first node, which then drops the given shards.
+func (f *fleet) whole(drop ...int) string {
+	f.t.Helper()
+	text, route, err := f.nodes[0].Ask(f.ctx, f.model, question, tokens)
+	must(f.t, err)
+	if route.Kind != core.RouteLocal || len(route.Peers) != 0 {
+		f.t.Errorf("the whole model went %+v", route)
+	}
+	_, err = f.nodes[0].Unload(f.ctx, f.model)
+	must(f.t, err)
+	for _, i := range drop {
+		must(f.t, f.nodes[0].DeleteShard(f.ctx, f.model, i))
+	}
+	return text
+}
+
+// planned waits until the first node can answer over a chain that is as wanted.
+func (f *fleet) planned(ok func(core.PlanReport) bool) core.PlanReport {
+	f.t.Helper()
+	return f.plannedBy(f.nodes[0], ok)
+}
+
+func (f *fleet) plannedBy(n *e2e.Node, ok func(core.PlanReport) bool) core.PlanReport {
+	f.t.Helper()
+	report, err := n.PlanUntil(f.ctx, f.model, func(r core.PlanReport) bool { return r.Possible && ok(r) })
+	if err != nil {
+		f.t.Fatalf("%v: %+v", err, report)
+	}
+	return report
+}
+
+func TestThreeNodesRunAModelThatNoneHolds(t *testing.T) {
+	f := launch(t, 3)
+	must(t, f.nodes[1].Fetch(f.ctx, f.model, 1, 2))
+	must(t, f.nodes[2].Fetch(f.ctx, f.model, 3, 4))
+	want := f.whole(1, 2, 3, 4)
+	f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 4 })
+	text, route, err := f.nodes[0].Ask(f.ctx, f.model, question, tokens)
+	must(t, err)
+	if text != want || route.Kind != core.RouteDistributed || len(route.Peers) != 2 {
+		t.Errorf("%+v\n got %q\nwant %q", route, text, want)
+	}
+	// For node-1 the chain would have to pass node-0 twice, which no chain does: it says so instead of being silent.
+	report, err := f.nodes[1].PlanUntil(f.ctx, f.model, func(r core.PlanReport) bool {
+		return len(r.Reasons) > 0 && r.Reasons[0].Code == "peers_would_be_used_twice"
 	})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v: %+v", err, report)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case <-n.Started():
-	case <-time.After(10 * time.Second):
-		t.Fatal("the API does not listen after 10 s")
+	if _, _, err := f.nodes[1].Ask(f.ctx, f.model, question, tokens); core.CodeOf(err) != core.CodeNotReady {
+		t.Errorf("got %v", err)
 	}
-	target := apitest.Target{URL: n.URL(), Key: n.APIKey(), Model: "shoal-demo"}
-	c := client.New(client.Config{URL: target.URL, Key: target.Key})
-	t.Cleanup(c.Close)
-	return &node{c, target}
+	// With one more shard it can.
+	must(t, f.nodes[1].Fetch(f.ctx, f.model, 0))
+	f.plannedBy(f.nodes[1], func(core.PlanReport) bool { return true })
+	text, route, err = f.nodes[1].Ask(f.ctx, f.model, question, tokens)
+	must(t, err)
+	if text != want || route.Kind != core.RouteDistributed {
+		t.Errorf("asked of node-1: %+v\n got %q\nwant %q", route, text, want)
+	}
 }
 
-func TestOfficialClientsOnTheDemoModel(t *testing.T) {
-	n := start(t)
-	goclient.Run(t, n.target)
-	jsclient.Run(t, n.target)
-}
-
-// shared is a file that comes with the project's workplace and not with its source.
-func shared(t *testing.T, name string) string {
-	t.Helper()
-	dir := os.Getenv("SHOAL_SHARED")
-	if dir == "" {
-		dir = "../../../shared"
-	}
-	path, err := filepath.Abs(filepath.Join(dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("%s is not here", name)
-	}
-	return path
-}
-
-// complete asks for a continuation at temperature 0.
-func (n *node) complete(t *testing.T, model, prompt string, tokens int) string {
-	t.Helper()
-	req := &core.GenerateRequest{Model: model, Prompt: prompt, MaxTokens: tokens}
-	reply, err := n.Generate(t.Context(), req, func(core.Delta) error { return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply.Message.Content
-}
-
-func TestWindowsGiveTheSameText(t *testing.T) {
-	file := shared(t, "models/stories260K-f32.gguf")
-	n := start(t)
-	var texts []string
-	for windows := 1; windows <= 3; windows++ {
-		m, err := n.Import(t.Context(), file, windows, nil)
-		if err != nil {
-			t.Fatal(err)
+// victim is the node that runs a segment of a plan.
+func (f *fleet) victim(r core.PlanReport, first int) *e2e.Node {
+	f.t.Helper()
+	for _, s := range r.Segments {
+		if s.FirstShard != first {
+			continue
 		}
-		id, err := core.ParseModelID(m.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		loaded, err := n.Load(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if loaded.Windows != windows {
-			t.Errorf("%d windows, want %d", loaded.Windows, windows)
-		}
-		texts = append(texts, n.complete(t, m.ID, "Once upon a time", 64))
-		unloaded, err := n.Unload(t.Context(), id)
-		if err != nil || unloaded.SegmentsRemoved < windows {
-			t.Errorf("%+v, %v", unloaded, err)
-		}
-		if err := n.DeleteModel(t.Context(), id); err != nil {
-			t.Fatal(err)
+		for _, n := range f.nodes[1:] {
+			if n.Name == s.Nickname {
+				return n
+			}
 		}
 	}
-	if len(texts[0]) < 64 || len(slices.Compact(slices.Clone(texts))) != 1 {
-		t.Errorf("the texts differ:\n%s", strings.Join(texts, "\n"))
-	}
-	const stock = ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball."
-	if !strings.HasPrefix(texts[0], stock) {
-		t.Errorf("stock llama.cpp says something else: %q", texts[0])
-	}
+	f.t.Fatalf("no other node runs shard %d: %+v", first, r.Segments)
+	return nil
 }
 
-func TestTheOriginalComesBack(t *testing.T) {
-	n := start(t)
-	id, err := core.ParseModelID(n.target.Model)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "back.gguf")
-	if err := n.Export(t.Context(), id, path, nil); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := os.ReadFile("../../assets/demo/shoal-demo.gguf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(got, want) {
-		t.Error("the exported file is another")
-	}
-}
-
-func TestBadFilesAndLongPrompts(t *testing.T) {
-	n := start(t)
-	bad := filepath.Join(t.TempDir(), "bad.gguf")
-	if err := os.WriteFile(bad, []byte("GGUF\x03\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := n.Import(t.Context(), bad, 0, nil); core.CodeOf(err) != core.CodeCorrupt {
-		t.Errorf("a damaged file: %v", err)
-	}
-	long := &core.GenerateRequest{Model: n.target.Model, Messages: []core.Message{{Role: "user", Content: strings.Repeat("What is Shoal? ", 20_000)}}}
-	_, err := n.Generate(t.Context(), long, func(core.Delta) error { return nil })
-	if core.CodeOf(err) != core.CodeContextTooLong {
-		t.Errorf("a long prompt: %v", err)
-	}
-	if text := n.complete(t, "auto", "What is Shoal?", 8); text == "" {
-		t.Error("no answer after the errors")
-	}
-}
-
-func TestMetadataOfTheDemoModel(t *testing.T) {
-	n := start(t)
-	response, err := http.Get(n.target.URL + "/api/admin/models/shoal-demo/metadata") // open on this PC
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var m core.Metadata
-	if err := json.NewDecoder(response.Body).Decode(&m); err != nil || m.General.Architecture != "llama" || m.Model.BlockCount < 4 || len(m.Raw) == 0 {
-		t.Errorf("%+v, %v", m.General, err)
-	}
-}
-
-// endless is a request whose reply ends only with the context: a grammar lets it say nothing but "a".
-func (n *node) endless(tokens int) *core.GenerateRequest {
-	return &core.GenerateRequest{
-		Model: n.target.Model, Prompt: "What is Shoal?", MaxTokens: tokens, Format: core.Format{Kind: "grammar", GBNF: `root ::= "a" root`},
-	}
-}
-
-func TestWorkerThatIsKilledInTheMiddleOfAReply(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("finds the worker in /proc")
-	}
-	n := start(t)
-	var killed time.Time
-	_, err := n.Generate(t.Context(), n.endless(0), func(core.Delta) error {
-		if killed.IsZero() {
-			killWorkers(t)
+// askAndKill asks the first node and kills the victim after a part of the reply.
+func (f *fleet) askAndKill(victim *e2e.Node) (reply *core.Reply, err error, gap time.Duration) {
+	pieces, killed := 0, time.Time{}
+	reply, err = f.nodes[0].Generate(f.ctx, &core.GenerateRequest{
+		Model: f.model.String(), Messages: []core.Message{{Role: "user", Content: question}}, MaxTokens: tokens,
+	}, func(d core.Delta) error {
+		switch {
+		case d.Route != nil:
+		case pieces == 20:
+			victim.Kill()
+			killed = time.Now()
+		case !killed.IsZero():
+			gap = max(gap, time.Since(killed))
 			killed = time.Now()
 		}
+		pieces++
 		return nil
 	})
-	if core.CodeOf(err) != core.CodeEngineCrashed {
-		t.Fatalf("got %v", err)
+	if pieces < 20 {
+		f.t.Errorf("the reply ended after %d pieces: %v", pieces, err)
 	}
-	if took := time.Since(killed); took > time.Second {
-		t.Errorf("the error came after %v", took)
+	if err != nil && !killed.IsZero() {
+		gap = time.Since(killed)
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for tick := time.NewTicker(100 * time.Millisecond); ; <-tick.C {
-		reply, err := n.Generate(t.Context(), n.endless(4), func(core.Delta) error { return nil })
-		if err == nil && reply.Usage.CompletionTokens == 4 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no answer 20 s after the crash: %v", err)
-		}
-	}
+	return reply, err, gap
 }
 
-// killWorkers sends SIGKILL to the workers that this process started.
-func killWorkers(t *testing.T) {
-	t.Helper()
-	children, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil {
-		t.Error(err)
+func TestKilledStageWithAStandby(t *testing.T) {
+	f := launch(t, 3)
+	for _, n := range f.nodes[1:] {
+		must(t, n.Fetch(f.ctx, f.model, 1, 2, 3, 4))
 	}
-	for _, file := range children {
-		pids, _ := os.ReadFile(file) // the thread may have ended
-		for _, pid := range strings.Fields(string(pids)) {
-			number, err := strconv.Atoi(pid)
-			if err != nil {
-				t.Error(err)
-				continue
-			}
-			if process, err := os.FindProcess(number); err == nil {
-				_ = process.Kill() // it may have ended
-			}
-		}
+	want := f.whole(1, 2, 3, 4)
+	report := f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 3 && len(r.Segments[1].Standbys) == 1 })
+	reply, err, gap := f.askAndKill(f.victim(report, 1))
+	must(t, err)
+	if reply.Message.Content != want {
+		t.Errorf("after a gap of %s\n got %q\nwant %q", gap, reply.Message.Content, want)
 	}
+	t.Logf("the reply paused for %s at most", gap)
 }
 
-func TestClientThatLeavesFreesTheNode(t *testing.T) {
-	n := start(t)
-	ctx, leave := context.WithCancel(t.Context())
-	var left time.Time
-	_, err := n.Generate(ctx, n.endless(0), func(core.Delta) error {
-		if left.IsZero() {
-			leave()
-			left = time.Now()
-		}
-		return nil
-	})
-	if core.CodeOf(err) != core.CodeCancelled {
-		t.Fatalf("got %v", err)
+func TestKilledStageWithoutAStandby(t *testing.T) {
+	f := launch(t, 2)
+	must(t, f.nodes[1].Fetch(f.ctx, f.model, 1, 2, 3, 4))
+	f.whole(1, 2, 3, 4)
+	f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 3 })
+	reply, err, gap := f.askAndKill(f.nodes[1])
+	if err == nil {
+		t.Fatalf("a reply that looks complete: %q", reply.Message.Content)
 	}
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for n.Stats(t.Context()).ActiveRequests > 0 {
-		if time.Since(left) > 5*time.Second {
-			t.Fatal("the request still runs")
-		}
-		<-tick.C
+	if gap > 5*time.Second {
+		t.Errorf("the error came after %s: %v", gap, err)
 	}
-	t.Logf("free after %v", time.Since(left))
+	t.Logf("after %s: %v", gap, err)
+	// The next request is refused with the planner's reason.
+	_, err = f.nodes[0].PlanUntil(f.ctx, f.model, func(r core.PlanReport) bool { return !r.Possible })
+	must(t, err)
+	if _, _, err := f.nodes[0].Ask(f.ctx, f.model, question, 5); core.CodeOf(err) != core.CodeNotReady {
+		t.Errorf("got %v", err)
+	}
 }

@@ -142,7 +142,7 @@ func (n *Node) Log() string { return n.log.String() }
 // Ask puts a question to a model at temperature 0 and returns the text and the way the request went.
 func (n *Node) Ask(ctx context.Context, model core.ModelID, question string, tokens int) (text string, route core.Route, err error) {
 	reply, err := n.Generate(ctx, &core.GenerateRequest{
-		Model: model.String(), Prompt: question, MaxTokens: tokens,
+		Model: model.String(), Messages: []core.Message{{Role: "user", Content: question}}, MaxTokens: tokens,
 	}, func(core.Delta) error { return nil })
 	if err != nil {
 		return "", route, err

@@ -130,10 +130,11 @@ func (l *Library) replace(ctx context.Context, m *model, s span) error {
 		return core.Errorf(core.CodeUnsupported, "%s can only be loaded whole: %s", m.id, m.traits.refusal)
 	}
 	l.end(m)
-	windows := m.windowCount(l.cfg.Settings())
-	p, err := l.place(ctx, m, s, windows)
+	set := l.cfg.Settings()
+	windows := m.windowCount(set)
+	p, err := l.place(ctx, m, s, windows, set.MaxBatchSize)
 	for core.CodeOf(err) == core.CodeInsufficientRAM && l.makeRoom(ctx) {
-		p, err = l.place(ctx, m, s, windows)
+		p, err = l.place(ctx, m, s, windows, set.MaxBatchSize)
 	}
 	if err != nil {
 		return err

@@ -24,13 +24,13 @@ type placement struct {
 	need  hardware.Use
 }
 
-// place chooses the spans of so many windows, threads, context and GPU layers. The error has code CodeInsufficientRAM
+// place chooses the spans of so many windows for so many sequences, threads, context and GPU layers. The error has code CodeInsufficientRAM
 // when the span does not fit the free memory.
-func (l *Library) place(ctx context.Context, m *model, s span, windows int) (placement, error) {
+func (l *Library) place(ctx context.Context, m *model, s span, windows, sequences int) (placement, error) {
 	set := l.cfg.Settings()
 	p := placement{spans: m.cut(s, windows)}
 	p.spec = engine.Spec{
-		ModelDir: m.dir, Sequences: set.MaxBatchSize, BatchRows: batchRows,
+		ModelDir: m.dir, Sequences: sequences, BatchRows: batchRows,
 		Threads: threads(set, l.cfg.Hardware.Cores()), GPULayers: set.GPULayers, ShareCPU: len(p.spans) > 1,
 	}
 	gpu := l.lookAtGPU(ctx)

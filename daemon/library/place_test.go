@@ -36,7 +36,7 @@ func placed(t *testing.T, h *house, m *model, free int64) placement {
 	info, err := gpu.Info(t.Context())
 	must(t, err)
 	h.cfg.Hardware.SetRuntime(info)
-	p, err := h.place(t.Context(), m, m.whole(), m.windowCount(h.settings()))
+	p, err := h.place(t.Context(), m, m.whole(), m.windowCount(h.settings()), h.settings().MaxBatchSize)
 	must(t, err)
 	return p
 }

@@ -97,7 +97,7 @@ func (l *Library) acquire(ctx context.Context, m *model, key stageKey, o WindowO
 func (l *Library) stage(m *model, key stageKey, o WindowOptions) (*stage, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if st, ok := m.stages[key]; ok {
+	if st, ok := m.stages[key]; ok && !st.dead() {
 		st.uses++
 		return st, nil
 	}
@@ -109,6 +109,19 @@ func (l *Library) stage(m *model, key stageKey, o WindowOptions) (*stage, error)
 	}
 	m.stages[key] = st
 	return st, nil
+}
+
+// dead tells whether the stage's worker has ended. The model's mutex is held.
+func (st *stage) dead() bool {
+	if st.window == nil {
+		return false
+	}
+	select {
+	case <-st.window.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 func (m *model) leaveStage(st *stage) {
@@ -163,9 +176,10 @@ func (l *Library) loadStage(ctx context.Context, m *model, st *stage, o WindowOp
 	if len(missing) > 0 {
 		return nil, errMissing(m.id, missing)
 	}
-	p, err := l.place(ctx, m, s, 1)
+	sequences := min(64, 2*max(l.cfg.Settings().MaxBatchSize, o.Sequences)) // so that two hosts find room
+	p, err := l.place(ctx, m, s, 1, sequences)
 	for core.CodeOf(err) == core.CodeInsufficientRAM && l.makeRoom(ctx) {
-		p, err = l.place(ctx, m, s, 1)
+		p, err = l.place(ctx, m, s, 1, sequences)
 	}
 	if err != nil {
 		return nil, err
@@ -175,7 +189,6 @@ func (l *Library) loadStage(ctx context.Context, m *model, st *stage, o WindowOp
 	m.mu.Unlock()
 	spec := p.window(m, 0)
 	spec.Half, spec.ShareCPU = st.key.half, true
-	spec.Sequences = min(64, max(spec.Sequences, o.Sequences)*2) // so that two hosts find room
 	w, err := l.cfg.Engine.Load(ctx, spec)
 	if err != nil {
 		return nil, err
