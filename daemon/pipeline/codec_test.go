@@ -11,11 +11,16 @@ import (
 func someBounds() bounds { return bounds{rows: 64, sequences: 4, vocabulary: 100, width: 2} }
 
 func somePacket() *packet {
-	return &packet{number: 7, slowest: 9, embed: true,
-		ops: []engine.Op{{Kind: engine.OpTrim, Seq: 1, From: 5}, {Kind: engine.OpCopy, Seq: 2, Source: 1, From: 3},
-			{Kind: engine.OpSampler, Seq: 3, Sampler: &engine.Sampler{Sampling: core.Sampling{Temperature: 0.5, Grammar: "root ::= \"x\""}, Accepted: []int32{4}}}},
+	return &packet{
+		number: 7, slowest: 9, embed: true,
+		ops: []engine.Op{
+			{Kind: engine.OpTrim, Seq: 1, From: 5},
+			{Kind: engine.OpCopy, Seq: 2, Source: 1, From: 3},
+			{Kind: engine.OpSampler, Seq: 3, Sampler: &engine.Sampler{Sampling: core.Sampling{Temperature: 0.5, Grammar: "root ::= \"x\""}, Accepted: []int32{4}}},
+		},
 		rows:   []engine.Row{{Token: 0, Pos: 4, Seq: 1}, {Token: 0, Pos: 5, Seq: 1, Sample: true}, {Token: 8, Pos: 6, Seq: 1, Sample: true, Draft: true}},
-		hidden: []float32{1, 2, 3, 4, 5, -6}}
+		hidden: []float32{1, 2, 3, 4, 5, -6},
+	}
 }
 
 func TestPacketsComeBack(t *testing.T) {

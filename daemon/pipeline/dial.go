@@ -22,9 +22,11 @@ func Dial(ctx context.Context, network core.Network, spec Spec) (*Pipe, error) {
 		return nil, err
 	}
 	n := len(spec.Stages)
-	p := &Pipe{network: network, spec: spec, ready: make(chan []*wire.PipelineShape, 1), broken: make(chan struct{}),
+	p := &Pipe{
+		network: network, spec: spec, ready: make(chan []*wire.PipelineShape, 1), broken: make(chan struct{}),
 		done: make(chan struct{}), credits: make(chan struct{}, min(2*n+1, maxCredits)), seen: make([]time.Time, n),
-		finish: make([]uint64, n), begun: time.Now()}
+		finish: make([]uint64, n), begun: time.Now(),
+	}
 	_, _ = rand.Read(p.id[:]) // never fails
 	if err := p.open(ctx); err != nil {
 		return nil, err
@@ -89,9 +91,11 @@ func (p *Pipe) stream(ctx context.Context, stage int) (core.Stream, error) {
 }
 
 func (p *Pipe) message() *wire.PipelineOpen {
-	m := &wire.PipelineOpen{Session: p.id[:], Model: p.spec.Model.String(), Manifest: p.spec.Manifest[:], Half: p.spec.Half,
+	m := &wire.PipelineOpen{
+		Session: p.id[:], Model: p.spec.Model.String(), Manifest: p.spec.Manifest[:], Half: p.spec.Half,
 		Context: uint32(p.spec.Context), Sequences: uint32(p.spec.Sequences), BatchRows: uint32(p.spec.BatchRows),
-		Credits: uint32(cap(p.credits)), Host: p.network.Self().String()}
+		Credits: uint32(cap(p.credits)), Host: p.network.Self().String(),
+	}
 	for _, st := range p.spec.Stages {
 		m.Chain = append(m.Chain, &wire.PipelineStage{Peer: st.Peer.String(), FirstShard: uint32(st.FirstShard), EndShard: uint32(st.EndShard)})
 	}
@@ -104,9 +108,11 @@ func (p *Pipe) join(list []*wire.PipelineShape) error {
 		return core.Errorf(core.CodeInvalidRequest, "%d shapes of %d stages", len(list), len(p.spec.Stages))
 	}
 	for i, m := range list {
-		s := engine.Shape{Layers: core.LayerRange{First: int(m.FirstLayer), End: int(m.EndLayer)}, First: m.First, Last: m.Last,
+		s := engine.Shape{
+			Layers: core.LayerRange{First: int(m.FirstLayer), End: int(m.EndLayer)}, First: m.First, Last: m.Last,
 			Embedding: int(m.Embedding), Vocabulary: int(m.Vocabulary), Context: int(m.Context), Sequences: int(m.Sequences),
-			BatchRows: int(m.BatchRows), CanTrim: m.CanTrim, GPULayers: int(m.GpuLayers)}
+			BatchRows: int(m.BatchRows), CanTrim: m.CanTrim, GPULayers: int(m.GpuLayers),
+		}
 		bad := s.Layers.First < 0 || s.Layers.Len() < 1 || s.Layers.End > maxContext || s.Embedding < 1 || s.Embedding > 1<<20 ||
 			s.Last && s.Vocabulary < 1 || s.Vocabulary < 0 || s.Vocabulary > 1<<24 || s.Context < 1 || s.Context > p.spec.Context ||
 			s.Sequences < 1 || s.Sequences > p.spec.Sequences || s.BatchRows < 1 || s.BatchRows > rowsThatFit(p.spec.BatchRows, s.Embedding)

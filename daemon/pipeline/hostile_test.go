@@ -33,8 +33,10 @@ const (
 
 // opening is a good first frame of a session over one stage.
 func opening(host, stage string) *wire.PipelineOpen {
-	return &wire.PipelineOpen{Session: make([]byte, 16), Model: model.String(), Manifest: manifest[:], Host: host, Context: 100, Sequences: 2,
-		BatchRows: 64, Credits: 3, Chain: []*wire.PipelineStage{{Peer: stage, EndShard: 4}}}
+	return &wire.PipelineOpen{
+		Session: make([]byte, 16), Model: model.String(), Manifest: manifest[:], Host: host, Context: 100, Sequences: 2,
+		BatchRows: 64, Credits: 3, Chain: []*wire.PipelineStage{{Peer: stage, EndShard: 4}},
+	}
 }
 
 // refused reads frames until the stream ends, and returns the fault among them.

@@ -90,6 +90,8 @@ func (o *opening) self() Stage { return o.chain[o.index] }
 // next is the message for the stage after.
 func (o *opening) next() *wire.PipelineOpen {
 	m := o.message
-	return &wire.PipelineOpen{Session: m.Session, Model: m.Model, Manifest: m.Manifest, Chain: m.Chain, Index: m.Index + 1, Half: m.Half,
-		Context: m.Context, Sequences: m.Sequences, BatchRows: m.BatchRows, Credits: m.Credits, Host: m.Host}
+	return &wire.PipelineOpen{
+		Session: m.Session, Model: m.Model, Manifest: m.Manifest, Chain: m.Chain, Index: m.Index + 1, Half: m.Half,
+		Context: m.Context, Sequences: m.Sequences, BatchRows: m.BatchRows, Credits: m.Credits, Host: m.Host,
+	}
 }

@@ -291,7 +291,8 @@ func TestChainBeginsAndEndsAtHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	middle := pipeline.Spec{Model: model, Manifest: manifest, Stages: []pipeline.Stage{
-		{Peer: swarmtest.ID("b"), FirstShard: 1, EndShard: 2}, {Peer: swarmtest.ID("c"), FirstShard: 2, EndShard: 3}}}
+		{Peer: swarmtest.ID("b"), FirstShard: 1, EndShard: 2}, {Peer: swarmtest.ID("c"), FirstShard: 2, EndShard: 3},
+	}}
 	chain := scheduler(t, first, dial(t, s, "host", middle), last)
 	j := job("a", "nobody else sees this", 40)
 	if got, want := generate(t.Context(), chain, j), alone(t, cfg, j); got.err != nil || got.text != want.text {

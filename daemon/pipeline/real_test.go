@@ -31,8 +31,10 @@ func TestRealWindows(t *testing.T) {
 		t.Fatal(err)
 	}
 	reference := realScheduler(t, whole, whole)
-	prompts := []string{"Once upon a time", "The little dog", "Lily and Tom went to the park. They", "One day, a big red ball",
-		strings.Repeat("The sun was warm and the birds sang. ", 6) + "Then"}
+	prompts := []string{
+		"Once upon a time", "The little dog", "Lily and Tom went to the park. They", "One day, a big red ball",
+		strings.Repeat("The sun was warm and the birds sang. ", 6) + "Then",
+	}
 	want := map[string]string{}
 	for _, prompt := range prompts {
 		want[prompt] = say(t, reference, prompt)

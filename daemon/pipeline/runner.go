@@ -81,8 +81,10 @@ func NewRunner(cfg RunnerConfig) *Runner {
 	if cfg.RebuildLimit <= 0 {
 		cfg.RebuildLimit = rebuildLimit
 	}
-	return &Runner{Tokenizer: cfg.Tokenizer, cfg: cfg, changed: make(chan struct{}), excluded: map[core.PeerID]time.Time{},
-		why: core.Errorf(core.CodeNotReady, "the chain is being built")}
+	return &Runner{
+		Tokenizer: cfg.Tokenizer, cfg: cfg, changed: make(chan struct{}), excluded: map[core.PeerID]time.Time{},
+		why: core.Errorf(core.CodeNotReady, "the chain is being built"),
+	}
 }
 
 // Run keeps a chain up until ctx ends. It returns nil when all jobs have ended.
@@ -135,99 +137,6 @@ func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-	}
-}
-
-// build asks for a chain and opens it: runs of other nodes are pipes, this node's stages windows.
-func (r *Runner) build(ctx context.Context) (_ *line, err error) {
-	sp, err := r.plan(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if len(sp.Stages) == 0 {
-		return nil, core.Errorf(core.CodeInvalidRequest, "chain without stages")
-	}
-	if err := checkStages(sp.Stages); err != nil {
-		return nil, err
-	}
-	sp.Options = sp.Options.withDefaults()
-	l := &line{spec: sp}
-	defer func() {
-		if err != nil {
-			l.close()
-		}
-	}()
-	opening, cancel := context.WithTimeout(ctx, dialLimit)
-	defer cancel()
-	if l.windows, err = r.open(opening, sp); err != nil {
-		return nil, err
-	}
-	cfg := r.cfg.Schedule
-	cfg.Windows, cfg.Tokenizer = l.windows, r.cfg.Tokenizer
-	l.Scheduler, err = schedule.New(cfg)
-	return l, err
-}
-
-// plan asks for a chain without the peers that were lost lately. Blame may be wrong, and a lost peer may be back: where
-// there is no chain without all of them, those lost longest ago are asked again.
-func (r *Runner) plan(ctx context.Context) (Spec, error) {
-	exclude := r.exclusions()
-	for {
-		sp, err := r.cfg.Planner.Chain(ctx, exclude)
-		if err == nil || len(exclude) <= 1 {
-			return sp, err
-		}
-		exclude = exclude[1:]
-	}
-}
-
-// open opens all parts of a chain at the same time.
-func (r *Runner) open(ctx context.Context, sp Spec) ([]engine.Window, error) {
-	self := r.cfg.Network.Self()
-	var parts [][]Stage
-	for i, st := range sp.Stages {
-		if n := len(parts); i > 0 && st.Peer != self && sp.Stages[i-1].Peer != self {
-			parts[n-1] = append(parts[n-1], st)
-			continue
-		}
-		parts = append(parts, []Stage{st})
-	}
-	windows, errs := make([]engine.Window, len(parts)), make([]error, len(parts))
-	var group sync.WaitGroup
-	for i, part := range parts {
-		group.Go(func() {
-			if part[0].Peer == self {
-				windows[i], errs[i] = r.cfg.Server.local(ctx, sp, part[0])
-				return
-			}
-			remote := sp
-			remote.Stages = part
-			if p, err := Dial(ctx, r.cfg.Network, remote); err != nil {
-				errs[i] = err
-			} else {
-				windows[i] = p
-			}
-		})
-	}
-	group.Wait()
-	if err := errors.Join(errs...); err != nil {
-		for _, w := range windows {
-			if w != nil {
-				_ = w.Close()
-			}
-		}
-		for _, err := range errs {
-			if err != nil {
-				return nil, err
-			}
-		}
-	}
-	return windows, nil
-}
-
-func (l *line) close() {
-	for _, w := range l.windows {
-		_ = w.Close()
 	}
 }
 
@@ -429,66 +338,6 @@ func (r *Runner) chainEnded(ctx context.Context, l *line, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return code == core.CodeNotReady && !r.ended && r.line != l
-}
-
-// generation is a job on its way over one or more chains.
-type generation struct {
-	job      engine.Job
-	emit     func(engine.Sample) error
-	tokens   []int32 // emitted so far
-	limit    int     // tokens in all, as the first chain had room for
-	failed   error   // of emit
-	attempts int
-	finish   engine.Finish
-}
-
-// run goes on with the job over a chain.
-func (g *generation) run(ctx context.Context, l *line) (progress bool, err error) {
-	before := len(g.tokens)
-	if g.attempts == 1 {
-		g.limit = min(g.job.MaxTokens, l.MaxContext()-len(g.job.Prompt))
-	}
-	var ended bool
-	finish, err := l.Generate(ctx, g.rest(), func(s engine.Sample) error {
-		g.tokens, ended = append(g.tokens, s.Token), s.End
-		g.failed = g.emit(s)
-		return g.failed
-	})
-	if g.attempts == 1 {
-		g.finish.Cached = finish.Cached
-	}
-	g.finish.Reason = finish.Reason
-	switch {
-	case err == nil, g.failed != nil:
-		return false, err
-	case ended: // the chain was lost after its last word
-		g.finish.Reason = core.FinishStop
-		return false, nil
-	case len(g.tokens) > 0 && len(g.tokens) >= g.limit:
-		g.finish.Reason = core.FinishLength
-		return false, nil
-	}
-	return len(g.tokens) > before, err
-}
-
-// rest is the job without what has been emitted.
-func (g *generation) rest() engine.Job {
-	n := len(g.tokens)
-	if n == 0 {
-		return g.job
-	}
-	j := g.job
-	j.Prompt = slices.Concat(g.job.Prompt, g.tokens)
-	j.MaxTokens = max(1, g.limit-n)
-	if j.Sampler.History == nil {
-		j.Sampler.History = g.job.Prompt[max(0, len(g.job.Prompt)-penaltyWindow):]
-	}
-	j.Sampler.Accepted = slices.Concat(j.Sampler.Accepted, g.tokens)
-	if seed := j.Sampler.Seed; seed != nil {
-		next := (*seed^uint32(n))*0x9e3779b1 ^ *seed>>15
-		j.Sampler.Seed = &next
-	}
-	return j
 }
 
 var _ engine.Runner = (*Runner)(nil)

@@ -31,8 +31,10 @@ func (p planner) Chain(_ context.Context, exclude []core.PeerID) (pipeline.Spec,
 // runner runs a Runner of a node until the test ends.
 func (s *swarm) runner(host string, plan pipeline.Planner) *pipeline.Runner {
 	s.t.Helper()
-	r := pipeline.NewRunner(pipeline.RunnerConfig{Network: s.nodes[host].Peer, Server: s.nodes[host].server, Planner: plan,
-		Tokenizer: tokenizer(s.t), Log: discarded})
+	r := pipeline.NewRunner(pipeline.RunnerConfig{
+		Network: s.nodes[host].Peer, Server: s.nodes[host].server, Planner: plan,
+		Tokenizer: tokenizer(s.t), Log: discarded,
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

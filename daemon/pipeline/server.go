@@ -72,8 +72,10 @@ type meeting struct {
 // NewServer makes a Server. It takes no streams before Run.
 func NewServer(cfg ServerConfig) *Server {
 	cfg.Limits = cfg.Limits.withDefaults()
-	return &Server{cfg: cfg, streams: map[core.PeerID]int{}, perPeer: map[core.PeerID]int{}, meetings: map[sessionID]*meeting{},
-		attached: map[core.PeerID]int{}, stations: map[engine.Window]*station{}}
+	return &Server{
+		cfg: cfg, streams: map[core.PeerID]int{}, perPeer: map[core.PeerID]int{}, meetings: map[sessionID]*meeting{},
+		attached: map[core.PeerID]int{}, stations: map[engine.Window]*station{},
+	}
 }
 
 // Run takes streams until ctx ends. It returns when every session has ended.

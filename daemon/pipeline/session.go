@@ -53,8 +53,10 @@ type session struct {
 }
 
 func newSession(s *Server, o *opening, stream core.Stream, in *wire.Reader, out *wire.Writer) *session {
-	return &session{server: s, opening: o, up: stream, in: in, out: out,
-		running: map[uint64]context.CancelFunc{}, early: map[uint64]bool{}}
+	return &session{
+		server: s, opening: o, up: stream, in: in, out: out,
+		running: map[uint64]context.CancelFunc{}, early: map[uint64]bool{},
+	}
 }
 
 // errHostLeft ends a session whose host closed it.
@@ -217,9 +219,11 @@ func (s *session) watch() {
 
 func (s *session) describe() *wire.PipelineShape {
 	sh := s.shape
-	return &wire.PipelineShape{FirstLayer: uint32(sh.Layers.First), EndLayer: uint32(sh.Layers.End), First: sh.First, Last: sh.Last,
+	return &wire.PipelineShape{
+		FirstLayer: uint32(sh.Layers.First), EndLayer: uint32(sh.Layers.End), First: sh.First, Last: sh.Last,
 		Embedding: uint32(sh.Embedding), Vocabulary: uint32(sh.Vocabulary), Context: uint32(sh.Context), Sequences: uint32(sh.Sequences),
-		BatchRows: uint32(sh.BatchRows), CanTrim: sh.CanTrim, GpuLayers: uint32(sh.GPULayers)}
+		BatchRows: uint32(sh.BatchRows), CanTrim: sh.CanTrim, GpuLayers: uint32(sh.GPULayers),
+	}
 }
 
 // meetHost waits for the stream on which the results go, and keeps it until the session ends. A lone stage answers

@@ -116,8 +116,10 @@ func nodes(t testing.TB, n int) (list []core.Network) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := swarm.New(swarm.Config{Identity: id, Store: db, Listen: "127.0.0.1:0", Version: "test", NoMDNS: true, NoPortMap: true,
-			Vault: secret.Open(t.Context(), secret.Config{Dir: dir, Owner: "test", Getenv: func(string) string { return "" }})})
+		s, err := swarm.New(swarm.Config{
+			Identity: id, Store: db, Listen: "127.0.0.1:0", Version: "test", NoMDNS: true, NoPortMap: true,
+			Vault: secret.Open(t.Context(), secret.Config{Dir: dir, Owner: "test", Getenv: func(string) string { return "" }}),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,8 +26,10 @@ type pair struct{ from, to core.PeerID }
 
 // New makes a network without peers and without delay.
 func New() *Network {
-	return &Network{peers: map[core.PeerID]*Peer{}, delay: map[pair]time.Duration{}, cut: map[pair]bool{},
-		streams: map[*line]pair{}, changed: make(chan struct{})}
+	return &Network{
+		peers: map[core.PeerID]*Peer{}, delay: map[pair]time.Duration{}, cut: map[pair]bool{},
+		streams: map[*line]pair{}, changed: make(chan struct{}),
+	}
 }
 
 // ID is the identity of a peer with a name of letters and digits; it panics for another.

@@ -1,0 +1,104 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
+)
+
+// build asks for a chain and opens it: runs of other nodes are pipes, this node's stages windows.
+func (r *Runner) build(ctx context.Context) (_ *line, err error) {
+	sp, err := r.plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(sp.Stages) == 0 {
+		return nil, core.Errorf(core.CodeInvalidRequest, "chain without stages")
+	}
+	if err := checkStages(sp.Stages); err != nil {
+		return nil, err
+	}
+	sp.Options = sp.Options.withDefaults()
+	l := &line{spec: sp}
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	opening, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	if l.windows, err = r.open(opening, sp); err != nil {
+		return nil, err
+	}
+	cfg := r.cfg.Schedule
+	cfg.Windows, cfg.Tokenizer = l.windows, r.cfg.Tokenizer
+	l.Scheduler, err = schedule.New(cfg)
+	return l, err
+}
+
+// plan asks for a chain without the peers that were lost lately. Blame may be wrong, and a lost peer may be back: where
+// there is no chain without all of them, those lost longest ago are asked again.
+func (r *Runner) plan(ctx context.Context) (Spec, error) {
+	exclude := r.exclusions()
+	for {
+		sp, err := r.cfg.Planner.Chain(ctx, exclude)
+		if err == nil || len(exclude) <= 1 {
+			return sp, err
+		}
+		exclude = exclude[1:]
+	}
+}
+
+// open opens all parts of a chain at the same time.
+func (r *Runner) open(ctx context.Context, sp Spec) ([]engine.Window, error) {
+	self := r.cfg.Network.Self()
+	var parts [][]Stage
+	for i, st := range sp.Stages {
+		if n := len(parts); i > 0 && st.Peer != self && sp.Stages[i-1].Peer != self {
+			parts[n-1] = append(parts[n-1], st)
+			continue
+		}
+		parts = append(parts, []Stage{st})
+	}
+	windows, errs := make([]engine.Window, len(parts)), make([]error, len(parts))
+	var group sync.WaitGroup
+	for i, part := range parts {
+		group.Go(func() {
+			if part[0].Peer == self {
+				windows[i], errs[i] = r.cfg.Server.local(ctx, sp, part[0])
+				return
+			}
+			remote := sp
+			remote.Stages = part
+			if p, err := Dial(ctx, r.cfg.Network, remote); err != nil {
+				errs[i] = err
+			} else {
+				windows[i] = p
+			}
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		for _, w := range windows {
+			if w != nil {
+				_ = w.Close()
+			}
+		}
+		for _, err := range errs {
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return windows, nil
+}
+
+func (l *line) close() {
+	for _, w := range l.windows {
+		_ = w.Close()
+	}
+}
