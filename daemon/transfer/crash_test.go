@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,7 +91,7 @@ func TestKillAndResume(t *testing.T) {
 			}
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), envDir+"="+dir, envOrigin+"="+filepath.Dir(m.Dir), envAfter+"="+strconv.Itoa(after))
-			slow := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Signal(os.Interrupt) })
+			slow := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) })
 			defer slow.Stop()
 			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
 				t.Fatalf("it did not kill itself: %v\n%s", err, out)

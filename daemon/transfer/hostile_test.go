@@ -224,9 +224,7 @@ func TestServerRefusesNonsense(t *testing.T) {
 			return err == nil
 		})
 		s, r, _ := dial(t, me, p.Self())
-		if _, err := s.Write(frame); err != nil {
-			t.Fatal(err)
-		}
+		_, _ = s.Write(frame) // the answer may be there before all is sent
 		if _, _, err := r.Next(); err == nil {
 			t.Errorf("%s: answered", name)
 		}

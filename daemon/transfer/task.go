@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -232,14 +233,14 @@ func (m *Manager) model(ctx context.Context, id core.ModelID, digest core.Digest
 	default:
 		return nil, err
 	}
-	bans := map[core.PeerID]bool{}
+	out := map[core.PeerID]time.Time{} // until when a source is not asked
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		holders := m.cfg.Holders(id, digest)
 		slices.SortStableFunc(holders, func(a, b Holder) int { return rank(a) - rank(b) })
 		for _, h := range holders {
-			if bans[h.Peer] || h.Peer == m.cfg.Network.Self() {
+			if h.Peer == m.cfg.Network.Self() || time.Now().Before(out[h.Peer]) {
 				continue
 			}
 			model, err := m.introduce(ctx, h, id, digest)
@@ -249,16 +250,10 @@ func (m *Manager) model(ctx context.Context, id core.ModelID, digest core.Digest
 				}
 				return model, nil
 			}
-			m.cfg.Log.Debug("manifest not taken", "peer", h.Peer.String(), "model", id.String(), "err", err)
-			switch code := core.CodeOf(err); {
-			case ctx.Err() != nil:
-				return nil, ctx.Err()
-			case code == core.CodeDiskFull || code == core.CodeConflict:
-				return nil, err
-			case code == core.CodeCorrupt || code == core.CodeUnsupported || code == core.CodeInvalidRequest || code == core.CodeTooLarge:
-				bans[h.Peer] = true
-				m.cfg.report(h.Peer, core.ConductCorrupt)
+			if code := core.CodeOf(err); ctx.Err() != nil || code == core.CodeDiskFull || code == core.CodeConflict {
+				return nil, cmp.Or(ctx.Err(), err)
 			}
+			out[h.Peer] = time.Now().Add(m.judgeManifest(h.Peer, err))
 		}
 		select {
 		case <-tick.C:
@@ -266,6 +261,20 @@ func (m *Manager) model(ctx context.Context, id core.ModelID, digest core.Digest
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// judgeManifest reports a source whose manifest cannot be right, and says how long it is not asked again.
+func (m *Manager) judgeManifest(peer core.PeerID, err error) time.Duration {
+	m.cfg.Log.Debug("manifest not taken", "peer", peer.String(), "err", err)
+	switch core.CodeOf(err) {
+	case core.CodeCorrupt:
+		m.cfg.report(peer, core.ConductCorrupt)
+		return banForFault
+	case core.CodeInvalidRequest, core.CodeTooLarge:
+		m.cfg.report(peer, core.ConductMalformed)
+		return banForFault
+	}
+	return banAtFirst
 }
 
 // introduce gets a manifest and header from one source and checks both.

@@ -36,6 +36,10 @@ func cleanUp(code int) {
 	if m, err := origin(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(filepath.Dir(m.Dir)))
 	}
+	if largeMade.Load() {
+		m, _ := large()
+		_ = os.RemoveAll(filepath.Dir(filepath.Dir(m.Dir)))
+	}
 	os.Exit(code)
 }
 
