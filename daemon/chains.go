@@ -86,6 +86,11 @@ func (c *chains) let(id core.ModelID) {
 
 // acquire returns the chain of a model, ready to run. release is called once.
 func (c *chains) acquire(ctx context.Context, b library.Blueprint) (ch *chain, release func(), err error) {
+	// A chain that was lost while nobody used it has grudges that may be out of date: the plan says that there is one.
+	c.end(func(id core.ModelID, ch *chain) bool {
+		_, up := ch.Chain()
+		return id == b.ID && ch.uses == 0 && !up
+	})
 	if ch, err = c.take(b); err != nil {
 		return nil, nil, err
 	}

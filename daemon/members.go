@@ -178,3 +178,13 @@ func (n *Node) DeleteModel(ctx context.Context, id core.ModelID) error {
 	}
 	return n.Library.DeleteModel(ctx, id)
 }
+
+// Progress implements api.Library. While shards are fetched it is of them.
+func (n *Node) Progress(ctx context.Context, id core.ModelID) (core.ModelProgress, error) {
+	if d, ok := n.Download(id); ok && (d.State == core.DownloadRunning || d.State == core.DownloadQueued) {
+		if p, ok := n.network.downloads.Progress(id); ok {
+			return p, nil
+		}
+	}
+	return n.Library.Progress(ctx, id)
+}
