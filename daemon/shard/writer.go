@@ -24,11 +24,15 @@ type Writer struct {
 	file    *os.File
 	journal *os.File
 
-	mu      sync.Mutex // guards all below and makes flushes whole
+	mu      sync.Mutex // guards all below
 	leaves  []core.Digest
 	have    []bool
 	missing int
-	dirty   int // chunks written since the last flush
+	dirty   int // chunks written since the last flush began
+
+	flushing   bool
+	background sync.WaitGroup // the flush, so that chunks go on coming meanwhile
+	err        error          // of it
 }
 
 // NewWriter opens the shard's partial file, or makes one. A shard that is there already is an error of code
@@ -155,40 +159,54 @@ func (w *Writer) Write(chunk int, data []byte, proof []core.Digest) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.have[chunk] {
-		w.have[chunk], w.leaves[chunk] = true, leaf
-		w.missing--
-		w.dirty++
+	if w.have[chunk] {
+		return w.err
 	}
-	if w.dirty < flushEvery {
-		return nil
+	w.have[chunk], w.leaves[chunk] = true, leaf
+	w.missing--
+	w.dirty++
+	if w.dirty >= flushEvery && !w.flushing && w.missing > 0 {
+		w.flushing = true
+		list := w.list()
+		w.background.Go(func() {
+			err := w.flush(list)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.flushing, w.err = false, errors.Join(w.err, err)
+		})
 	}
-	return w.flush()
+	return w.err
 }
 
-// flush makes the chunks durable and then says so in the sidecar.
-func (w *Writer) flush() error {
-	if w.dirty == 0 {
-		return nil
-	}
-	if err := w.file.Sync(); err != nil {
-		return diskFull(err)
-	}
+// list is what the sidecar is to say once the chunks written so far are durable.
+func (w *Writer) list() []byte {
 	text := make([]byte, 0, (len(w.leaves)+1)*32)
 	text = append(text, w.shard.Hash[:]...)
 	for _, leaf := range w.leaves {
 		text = append(text, leaf[:]...)
 	}
 	w.dirty = 0
-	return diskFull(atomicfile.Write(w.sidecar(), text, 0o600))
+	return text
+}
+
+// flush makes the chunks durable and then says so in the sidecar.
+func (w *Writer) flush(list []byte) error {
+	if err := w.file.Sync(); err != nil {
+		return diskFull(err)
+	}
+	return diskFull(atomicfile.Write(w.sidecar(), list, 0o600))
 }
 
 // Finish gives the shard its name. Chunks that are missing are an error of code core.CodeNotReady.
 func (w *Writer) Finish() error {
+	w.background.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.missing > 0 {
 		return core.Errorf(core.CodeNotReady, "shard %d lacks %d chunks", w.shard.Index, w.missing)
+	}
+	if w.err != nil {
+		return w.err
 	}
 	tree, err := NewTree(w.shard.Size, w.leaves)
 	if err != nil {
@@ -213,9 +231,14 @@ func (w *Writer) Finish() error {
 
 // Close flushes and keeps what is there for the next Writer. It must not be called after Finish.
 func (w *Writer) Close() error {
+	w.background.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return errors.Join(w.flush(), w.file.Close(), w.journal.Close())
+	err := w.err
+	if w.dirty > 0 {
+		err = errors.Join(err, w.flush(w.list()))
+	}
+	return errors.Join(err, w.file.Close(), w.journal.Close())
 }
 
 // Written is how many bytes of the shard are there.

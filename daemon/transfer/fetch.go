@@ -321,7 +321,7 @@ func (f *fetch) finish(p *part) {
 		f.advance(p)
 	}
 	f.mu.Lock()
-	p.finished = true
+	p.finished = err == nil
 	f.wake()
 	f.mu.Unlock()
 	if err != nil {

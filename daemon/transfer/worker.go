@@ -111,8 +111,8 @@ func (w *worker) receive(s Session) error {
 		return nil
 	}
 	last := w.wrote(w, j.part, c.Index, int64(len(c.Data)))
-	if last {
-		w.finish(j.part)
+	if p := j.part; last {
+		w.work.Go(func() { w.finish(p) }) // the source goes on with the next shard meanwhile
 	}
 	if j.next++; j.next == j.end {
 		w.asked = w.asked[1:]
