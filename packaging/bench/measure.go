@@ -36,7 +36,7 @@ func (s *series) add(f figures) {
 
 // measure imports the model into a node of its own and takes the rounds.
 func measure(ctx context.Context, p plan) (rows []row, err error) {
-	err = withNode(ctx, p, func(n api.Node) error {
+	err = withNode(ctx, p, "node", func(n api.Node) error {
 		info, err := n.Import(ctx, p.model, 0, nil)
 		if err != nil {
 			return err
@@ -52,8 +52,17 @@ func measure(ctx context.Context, p plan) (rows []row, err error) {
 			}
 			rows = append(rows, more...)
 		}
-		verified, err := verify(ctx, filepath.Join(dataDir(p), "models", id.String()))
-		rows = append(rows, verified)
+		dir := filepath.Join(p.work, "node", "models", id.String())
+		verified, err := verify(ctx, dir)
+		if err != nil {
+			return err
+		}
+		moved, err := transferred(ctx, p, n, id, dir)
+		if err != nil {
+			return err
+		}
+		chained, err := chains(ctx, p, dir)
+		rows = append(append(rows, verified, moved), chained...)
 		return err
 	})
 	return rows, err
@@ -190,6 +199,3 @@ func verify(ctx context.Context, dir string) (row, error) {
 	speed := float64(bytes) / 1e9 / time.Since(start).Seconds()
 	return row{"verify", speed, verifyBar, speed / verifyBar, "GB/s of one core"}, nil
 }
-
-// dataDir is the folder of the node that is measured.
-func dataDir(p plan) string { return filepath.Join(p.work, "node") }

@@ -4,20 +4,21 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 
 	"github.com/shoal-p2p/shoal/daemon"
 	"github.com/shoal-p2p/shoal/daemon/api"
 )
 
-// withNode calls fn with a node on an empty data folder, which it runs for so long.
-func withNode(ctx context.Context, p plan, fn func(api.Node) error) error {
-	if err := os.RemoveAll(dataDir(p)); err != nil {
+// withNode calls fn with a node on an empty data folder of that name, which it runs for so long.
+func withNode(ctx context.Context, p plan, name string, fn func(api.Node) error) error {
+	dir := filepath.Join(p.work, name)
+	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
 	n, err := daemon.New(ctx, daemon.Config{
-		DataDir: dataDir(p), Flags: map[string]string{"runtime": p.runtime}, NoAPI: true,
-		Getenv: func(string) string { return "" },
-	}) // no keyring for a node that ends with the run
+		DataDir: dir, Flags: map[string]string{"runtime": p.runtime, "p2p_listen": "127.0.0.1:0"}, NoAPI: true, Getenv: noVariables,
+	})
 	if err != nil {
 		return err
 	}
