@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,12 +115,9 @@ func TestMemoryStaysFlat(t *testing.T) {
 	}
 }
 
-// largeMade says that large is there to be removed.
-var largeMade atomic.Bool
-
 // large is a model of about 320 MiB.
 var large = sync.OnceValues(func() (*shard.Model, error) {
-	dir, err := os.MkdirTemp("", "shoal-transfer-bench-")
+	dir, err := sharedDir()
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +126,6 @@ var large = sync.OnceValues(func() (*shard.Model, error) {
 		return nil, err
 	}
 	defer os.Remove(path)
-	largeMade.Store(true)
 	return disk(filepath.Join(dir, "models"), func(c *shard.Config) { c.Rule = shard.DefaultRule() }).Import(context.Background(), shard.Import{Path: path})
 })
 

@@ -31,14 +31,24 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
 }
 
-// cleanUp removes the model that the tests share.
+// made are the folders of models that tests share.
+var made struct {
+	sync.Mutex
+	dirs []string
+}
+
+// sharedDir makes a folder that is removed when all tests are through.
+func sharedDir() (string, error) {
+	made.Lock()
+	defer made.Unlock()
+	dir, err := os.MkdirTemp("", "shoal-transfer-")
+	made.dirs = append(made.dirs, dir)
+	return dir, err
+}
+
 func cleanUp(code int) {
-	if m, err := origin(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(filepath.Dir(m.Dir)))
-	}
-	if largeMade.Load() {
-		m, _ := large()
-		_ = os.RemoveAll(filepath.Dir(filepath.Dir(m.Dir)))
+	for _, dir := range made.dirs {
+		_ = os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
@@ -60,7 +70,7 @@ func disk(dir string, change ...func(*shard.Config)) *shard.Store {
 
 // origin is a model of about 40 MiB in several shards of several chunks, made once.
 var origin = sync.OnceValues(func() (*shard.Model, error) {
-	dir, err := os.MkdirTemp("", "shoal-transfer-")
+	dir, err := sharedDir()
 	if err != nil {
 		return nil, err
 	}
