@@ -137,6 +137,7 @@ func (n *Node) askRuntime(ctx context.Context) {
 	before := n.runtime.Swap(&runtimeState{info, err})
 	if err == nil {
 		n.hardware.SetRuntime(info)
+		poke(n.network.news)
 		n.log.Info("runtime is ready", "version", info.Version, "flavour", info.Flavour, "dir", info.Dir)
 	} else if ctx.Err() == nil && (before == nil || before.err == nil || before.err.Error() != err.Error()) {
 		n.log.Warn("no runtime", "err", err)

@@ -95,7 +95,7 @@ type server struct {
 
 func serve(t *testing.T, u user) *server {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, "serve", "--data-dir", u.dataDir(), "--listen", "127.0.0.1:0")
+	cmd := exec.CommandContext(t.Context(), binary, "serve", "--data-dir", u.dataDir(), "--listen", "127.0.0.1:0", "--p2p-listen", "127.0.0.1:0")
 	cmd.Env = u.environ()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 60 * time.Second
