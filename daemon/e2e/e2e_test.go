@@ -200,7 +200,7 @@ func (f *fleet) victim(r core.PlanReport, first int) *e2e.Node {
 }
 
 // askAndKill asks the first node and kills the victim after a part of the reply.
-func (f *fleet) askAndKill(victim *e2e.Node) (reply *core.Reply, err error, gap time.Duration) {
+func (f *fleet) askAndKill(victim *e2e.Node) (reply *core.Reply, gap time.Duration, err error) {
 	pieces, killed := 0, time.Time{}
 	reply, err = f.nodes[0].Generate(f.ctx, &core.GenerateRequest{
 		Model: f.model.String(), Messages: []core.Message{{Role: "user", Content: question}}, MaxTokens: tokens,
@@ -223,7 +223,7 @@ func (f *fleet) askAndKill(victim *e2e.Node) (reply *core.Reply, err error, gap 
 	if err != nil && !killed.IsZero() {
 		gap = time.Since(killed)
 	}
-	return reply, err, gap
+	return reply, gap, err
 }
 
 func TestKilledStageWithAStandby(t *testing.T) {
@@ -233,7 +233,7 @@ func TestKilledStageWithAStandby(t *testing.T) {
 	}
 	want := f.whole(1, 2, 3, 4)
 	report := f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 3 && len(r.Segments[1].Standbys) == 1 })
-	reply, err, gap := f.askAndKill(f.victim(report, 1))
+	reply, gap, err := f.askAndKill(f.victim(report, 1))
 	must(t, err)
 	if reply.Message.Content != want {
 		t.Errorf("after a gap of %s\n got %q\nwant %q", gap, reply.Message.Content, want)
@@ -246,7 +246,7 @@ func TestKilledStageWithoutAStandby(t *testing.T) {
 	must(t, f.nodes[1].Fetch(f.ctx, f.model, 1, 2, 3, 4))
 	f.whole(1, 2, 3, 4)
 	f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 3 })
-	reply, err, gap := f.askAndKill(f.nodes[1])
+	reply, gap, err := f.askAndKill(f.nodes[1])
 	if err == nil {
 		t.Fatalf("a reply that looks complete: %q", reply.Message.Content)
 	}

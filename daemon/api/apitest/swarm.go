@@ -144,8 +144,10 @@ func (n *Node) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enable
 // Plan implements api.Swarm: the model OnDisk runs here and at a peer, others nowhere.
 func (n *Node) Plan(_ context.Context, id core.ModelID) (core.PlanReport, error) {
 	n.calls.Add(1)
-	out := core.PlanReport{ModelID: id.String(), Route: core.RouteNone, Text: "no_holder: layers 2-3", Code: core.CodeNotReady,
-		Reasons: []core.PlanReason{{Code: "no_holder", LayerStart: 2, LayerEnd: 4, Text: "no_holder: layers 2-3"}}}
+	out := core.PlanReport{
+		ModelID: id.String(), Route: core.RouteNone, Text: "no_holder: layers 2-3", Code: core.CodeNotReady,
+		Reasons: []core.PlanReason{{Code: "no_holder", LayerStart: 2, LayerEnd: 4, Text: "no_holder: layers 2-3"}},
+	}
 	if id.String() != OnDisk {
 		return out, nil
 	}
