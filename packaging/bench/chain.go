@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,7 +27,7 @@ func chains(ctx context.Context, p plan, modelDir string) (rows []row, err error
 	if err != nil {
 		return nil, err
 	}
-	err = withSwarm(ctx, filepath.Join(p.work, "swarm"), 3, func(networks []core.Network) error {
+	err = withSwarm(ctx, p.work, 3, func(networks []core.Network) error {
 		networks, setDelay := chainbench.Slow(networks)
 		figures, err := chainbench.Run(ctx, chainbench.Config{
 			Engine: worker.New(worker.Config{Runtime: p.runtime, Log: slog.New(slog.DiscardHandler)}),
@@ -44,6 +45,11 @@ func chains(ctx context.Context, p plan, modelDir string) (rows []row, err error
 
 // withSwarm calls fn with the hosts of n nodes that have joined one swarm.
 func withSwarm(ctx context.Context, dir string, n int, fn func([]core.Network) error) error {
+	dir, err := os.MkdirTemp(dir, "swarm-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
 	running, stop := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -51,7 +57,7 @@ func withSwarm(ctx context.Context, dir string, n int, fn func([]core.Network) e
 	var hosts []*swarm.Swarm
 	var networks []core.Network
 	for i := range n {
-		host, db, err := newHost(ctx, filepath.Join(dir, fmt.Sprint(time.Now().UnixNano()), fmt.Sprint(i)))
+		host, db, err := newHost(ctx, filepath.Join(dir, fmt.Sprint(i)))
 		if err != nil {
 			return err
 		}
@@ -74,6 +80,9 @@ func withSwarm(ctx context.Context, dir string, n int, fn func([]core.Network) e
 }
 
 func newHost(ctx context.Context, dir string) (*swarm.Swarm, *store.Store, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, nil, err
+	}
 	id, err := identity.Open(filepath.Join(dir, "identity.key"))
 	if err != nil {
 		return nil, nil, err

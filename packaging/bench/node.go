@@ -17,7 +17,7 @@ func withNode(ctx context.Context, p plan, name string, fn func(api.Node) error)
 		return err
 	}
 	n, err := daemon.New(ctx, daemon.Config{
-		DataDir: dir, Flags: map[string]string{"runtime": p.runtime, "p2p_listen": "127.0.0.1:0"}, NoAPI: true, Getenv: noVariables,
+		DataDir: dir, Flags: map[string]string{"runtime": p.runtime, "listen": "127.0.0.1:0", "p2p_listen": "127.0.0.1:0"}, Getenv: noVariables,
 	})
 	if err != nil {
 		return err
