@@ -157,8 +157,10 @@ func (p *settingsPage) setAccess(a ui.Access) {
 // curlLine is a command that answers when pasted into a terminal.
 func curlLine(a ui.Access) string {
 	body := `{"model":"auto","messages":[{"role":"user","content":"What is Shoal?"}]}`
-	return strings.Join([]string{"curl", a.Address + "/chat/completions",
-		"-H 'Authorization: Bearer " + a.Key + "'", "-H 'Content-Type: application/json'", "-d '" + body + "'"}, " ")
+	return strings.Join([]string{
+		"curl", a.Address + "/chat/completions",
+		"-H 'Authorization: Bearer " + a.Key + "'", "-H 'Content-Type: application/json'", "-d '" + body + "'",
+	}, " ")
 }
 
 func (p *settingsPage) setVersion(v core.Version) {

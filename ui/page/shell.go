@@ -48,8 +48,12 @@ const (
 // pageOrder is the rail from top to bottom, and the keys Ctrl+1 to Ctrl+4.
 var pageOrder = [...]Name{Home, Chat, Models, Settings}
 
-// refreshEvery is how often the node is asked anew where no event says that something changed.
-const refreshEvery = 2 * time.Second
+// refreshEvery is how often the node is asked anew where no event says that something changed; only every
+// modelsEvery-th time for its models too, whose estimates take it some work.
+const (
+	refreshEvery = 2 * time.Second
+	modelsEvery  = 5
+)
 
 // Shell is the content of the window. Its methods run on the goroutine that draws, Run aside.
 type Shell struct {
@@ -103,11 +107,15 @@ func (s *Shell) Run(ctx context.Context) {
 	defer ticker.Stop()
 	s.update(ctx)
 	s.background(s.settings.fetch)
-	for {
+	for ticks := 1; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			if ticks++; ticks%modelsEvery != 0 {
+				s.updateStats(ctx)
+				continue
+			}
 		case <-s.refresh:
 		case e, open := <-events:
 			if !open {
@@ -122,11 +130,23 @@ func (s *Shell) Run(ctx context.Context) {
 	}
 }
 
-// update asks the node how it is and shows it.
-func (s *Shell) update(ctx context.Context) {
+// updateStats asks the node how it is and shows it.
+func (s *Shell) updateStats(ctx context.Context) {
 	stats, err := s.cfg.Backend.Stats(ctx)
 	if err != nil {
 		return // the next tick asks again; what is shown stays
+	}
+	s.cfg.Post(func() {
+		s.snap.Stats = stats
+		s.redraw()
+	})
+}
+
+// update asks the node how it is and what it has, and shows it.
+func (s *Shell) update(ctx context.Context) {
+	stats, err := s.cfg.Backend.Stats(ctx)
+	if err != nil {
+		return
 	}
 	models, err := s.cfg.Backend.Models(ctx)
 	if err != nil {
