@@ -16,9 +16,6 @@ LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 # The version is stamped above; asking git again per binary fails in containers where another user owns the clone.
 export GOFLAGS += -buildvcs=false
 
-# Where packaging/runtime/install.sh puts the llama.cpp libraries.
-export SHOAL_RUNTIME ?= $(shell packaging/runtime/install.sh --where)
-
 # The race detector runs where goroutines share memory: it is slow, and elsewhere it finds nothing.
 RACE := ^$(shell go list -m)/daemon(/(api|client|config|event|library|engine/fake|engine/schedule)(/.*)?)?$$
 GO_WINDOWS := GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc
@@ -63,7 +60,7 @@ cross:
 
 bench: node
 	go build -o build/shoal-bench ./packaging/bench
-	build/shoal-bench -out build/bench.json
+	build/shoal-bench -runtime "$$(packaging/runtime/install.sh)" -out build/bench.json
 
 lint:
 	packaging/lint.sh
