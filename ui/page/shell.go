@@ -83,7 +83,7 @@ func New(cfg Config) *Shell {
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.home, s.chat = newHomePage(s), newChatPage(s)
 	s.models, s.settings = newModelsPage(s), newSettingsPage(s)
-	s.pages = container.NewStack(s.home.content, s.chat.content, s.models.content, s.settings.content)
+	s.pages = container.New(onlyShown{}, s.home.content, s.chat.content, s.models.content, s.settings.content)
 	s.rail = newRail(s)
 	s.toast = newToast()
 	body := container.New(&railLayout{rail: s.rail}, s.rail.content, widget.NewArea("background", s.pages))
@@ -205,11 +205,25 @@ func (s *Shell) Show(n Name) {
 			o.Hide()
 		}
 	}
+	s.pages.Layout.Layout(s.pages.Objects, s.pages.Size())
 	s.rail.select_(n)
 	if n == Chat {
 		s.chat.focus()
 	}
 }
+
+// onlyShown lays out the page that is shown. The others take their place, and the memory for it, when they are opened.
+type onlyShown struct{}
+
+func (onlyShown) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	for _, o := range objects {
+		if o.Visible() {
+			o.Resize(size)
+		}
+	}
+}
+
+func (onlyShown) MinSize([]fyne.CanvasObject) fyne.Size { return fyne.NewSize(1, 1) }
 
 // Current is the page shown.
 func (s *Shell) Current() Name { return s.current }
