@@ -40,24 +40,44 @@ type screen struct {
 	live    atomic.Bool
 }
 
-// newDesktop makes the window; nothing is shown before run.
-func newDesktop(b ui.Backend) *screen {
+// newApp makes the Fyne app in the look that the user chose.
+func newApp() (fyne.App, theme.Mode) {
 	if !sessionBus() {
 		// Without this, asking for the desktop's colours would start a message bus that outlives us.
 		_ = os.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
 	}
 	icon := fyne.NewStaticResource("shoal.png", assets.Icon)
 	app.SetMetadata(fyne.AppMetadata{ID: appID, Name: "Shoal", Version: version, Icon: icon, Migrations: map[string]bool{"fyneDo": true}})
-	d := &screen{app: app.NewWithID(appID), backend: b}
-	d.app.SetIcon(icon)
+	a := app.NewWithID(appID)
+	a.SetIcon(icon)
 	_ = lang.AddTranslationsFS(assets.Translations, "translations") // without them the words are English
-	look := theme.Mode(d.app.Preferences().StringWithFallback(prefLook, string(theme.ModeDark)))
-	d.app.Settings().SetTheme(theme.New(look))
-	d.window = d.app.NewWindow("Shoal")
-	d.window.SetIcon(icon)
-	d.window.SetMaster()
-	d.window.SetPadded(false)
-	d.window.Resize(fyne.NewSize(1280, 800))
+	look := theme.Mode(a.Preferences().StringWithFallback(prefLook, string(theme.ModeDark)))
+	a.Settings().SetTheme(theme.New(look))
+	return a, look
+}
+
+// newWindow makes the window, which is not shown yet.
+func newWindow(a fyne.App) fyne.Window {
+	w := a.NewWindow("Shoal")
+	w.SetIcon(a.Icon())
+	w.SetMaster()
+	w.SetPadded(false)
+	w.Resize(fyne.NewSize(1280, 800))
+	return w
+}
+
+// showFailure shows why the node cannot start, until the user closes the window.
+func showFailure(err error) {
+	a, _ := newApp()
+	w := newWindow(a)
+	w.SetContent(page.NewFailure(err, a.Clipboard().SetContent, a.Quit))
+	w.ShowAndRun()
+}
+
+// newDesktop makes the window and the tray; nothing is shown before run.
+func newDesktop(b ui.Backend) *screen {
+	a, look := newApp()
+	d := &screen{app: a, backend: b, window: newWindow(a)}
 	d.tray = newTray(d)
 	config := page.Config{
 		Backend: b, Window: d.window, Post: d.post, Copy: d.app.Clipboard().SetContent,
@@ -72,6 +92,18 @@ func newDesktop(b ui.Backend) *screen {
 	d.window.SetCloseIntercept(d.close)
 	d.bindKeys()
 	return d
+}
+
+// nodeEnded is called when the node has ended by itself. After an error the window says so; else, as after
+// `POST /api/admin/shutdown`, there is nothing left to show.
+func (d *screen) nodeEnded(err error) {
+	if err == nil {
+		d.app.Quit()
+		return
+	}
+	d.window.SetContent(page.NewFailure(err, d.app.Clipboard().SetContent, d.app.Quit))
+	d.window.SetCloseIntercept(d.app.Quit)
+	d.open()
 }
 
 // post runs fn on the goroutine that draws. It is the only way from anywhere else to the screen. Before the screen is
