@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -37,7 +36,9 @@ type screen struct {
 	shell   *page.Shell
 	backend ui.Backend
 	tray    *tray // nil where the desktop has none
-	live    atomic.Bool
+
+	liveMu sync.RWMutex
+	live   bool // the screen is there; guarded by liveMu
 }
 
 // newApp makes the Fyne app in the look that the user chose.
@@ -98,20 +99,38 @@ func newDesktop(b ui.Backend) *screen {
 // `POST /api/admin/shutdown`, there is nothing left to show.
 func (d *screen) nodeEnded(err error) {
 	if err == nil {
-		d.app.Quit()
+		d.quit()
 		return
 	}
-	d.window.SetContent(page.NewFailure(err, d.app.Clipboard().SetContent, d.app.Quit))
-	d.window.SetCloseIntercept(d.app.Quit)
+	d.window.SetContent(page.NewFailure(err, d.app.Clipboard().SetContent, d.quit))
+	d.window.SetCloseIntercept(d.quit)
 	d.open()
 }
 
 // post runs fn on the goroutine that draws. It is the only way from anywhere else to the screen. Before the screen is
 // there and after it has gone there is nothing to draw, and fn is dropped.
 func (d *screen) post(fn func()) {
-	if d.live.Load() {
-		fyne.Do(fn)
+	d.liveMu.RLock()
+	defer d.liveMu.RUnlock()
+	if !d.live {
+		return
 	}
+	// When a signal ends the program, Fyne closes its queue while others may still write to it, which panics.
+	defer func() { _ = recover() }()
+	fyne.Do(fn)
+}
+
+// setLive opens and closes the way to the screen. Once it is closed nothing is under way any more.
+func (d *screen) setLive(on bool) {
+	d.liveMu.Lock()
+	defer d.liveMu.Unlock()
+	d.live = on
+}
+
+// quit ends the program in order. It runs on the goroutine that draws.
+func (d *screen) quit() {
+	d.setLive(false)
+	d.app.Quit()
 }
 
 // bindKeys makes the shortcuts of the program work; those of the pages are the shell's.
@@ -119,7 +138,7 @@ func (d *screen) bindKeys() {
 	bind := func(key fyne.KeyName, fn func()) {
 		d.window.Canvas().AddShortcut(&desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) { fn() })
 	}
-	bind(fyne.KeyQ, d.app.Quit)
+	bind(fyne.KeyQ, d.quit)
 	bind(fyne.KeyW, d.close)
 }
 
@@ -132,15 +151,14 @@ func (d *screen) setLook(m theme.Mode) {
 func (d *screen) run(ctx context.Context, o options) {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
-	d.app.Lifecycle().SetOnStopped(func() { d.live.Store(false) })
 	d.app.Lifecycle().SetOnStarted(func() {
-		d.live.Store(true)
+		d.setLive(true)
 		work.Go(func() { d.shell.Run(ctx) })
 		time.AfterFunc(settled, debug.FreeOSMemory)
 		d.receive(message{Files: absolute(o.files), Hidden: o.hidden && d.tray != nil && trayShown()})
 	})
 	d.app.Run()
-	d.live.Store(false)
+	d.setLive(false)
 	cancel()
 	work.Wait()
 }
@@ -164,7 +182,7 @@ func (d *screen) open() {
 // close puts the window into the tray, or quits where there is none to put it in.
 func (d *screen) close() {
 	if d.tray == nil || !trayShown() {
-		d.app.Quit()
+		d.quit()
 		return
 	}
 	d.window.Hide()
