@@ -18,9 +18,6 @@ LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 # The version is stamped above; asking git again per binary fails in containers where another user owns the clone.
 export GOFLAGS += -buildvcs=false
 
-# Where packaging/runtime/install.sh puts the llama.cpp libraries.
-export SHOAL_RUNTIME ?= $(shell packaging/runtime/install.sh --where)
-
 # The race detector runs where goroutines share memory: it is slow, and elsewhere it finds nothing.
 RACE := ^$(shell go list -m)/daemon(/(api|client|config|event|library|engine/fake|engine/schedule)(/.*)?)?$$
 GO_WINDOWS := GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc
@@ -52,10 +49,11 @@ test:
 	packaging/setup.sh test
 	$(MAKE) unit cross
 
+# One package at a time where the engine runs: two engines on the same cores wait for each other's threads.
 unit:
 	go vet ./...
 	go test -timeout 20m -race -shuffle=on $$(go list ./... | grep -E '$(RACE)')
-	go test -timeout 20m $$(go list ./... | grep -vE '$(RACE)')
+	go test -timeout 20m -p 1 $$(go list ./... | grep -vE '$(RACE)')
 
 # What runs on Windows and macOS must compile for them. The window takes too long on Windows to build it with every
 # change, and what needs sqlite, which is C, cannot be built for macOS without its SDK.
@@ -65,7 +63,7 @@ cross:
 
 bench: node
 	go build -o build/shoal-bench ./packaging/bench
-	build/shoal-bench -out build/bench.json
+	build/shoal-bench -runtime "$$(packaging/runtime/install.sh)" -out build/bench.json
 
 demo: node
 	go build -o build/shoal-swarm-demo ./packaging/swarmdemo

@@ -276,12 +276,10 @@ func (d *desk) shoot(name string) string {
 		d.t.Fatal(err)
 	}
 	file := filepath.Join(dir, name+".png")
-	if out, err := d.tool("import", "-window", d.window(), file); err != nil {
-		d.t.Fatalf("take a picture: %v %s", err, out)
-	}
-	if colours := countColours(readPNG(d.t, file)); colours < 50 {
-		d.t.Errorf("%s shows %d colours: the window is blank", name, colours)
-	}
+	d.until(name+" is not blank", func() bool {
+		_, err := d.tool("import", "-window", d.window(), file)
+		return err == nil && countColours(readPNG(d.t, file)) > 50
+	})
 	return file
 }
 

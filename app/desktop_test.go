@@ -3,6 +3,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,6 +135,29 @@ func TestShowsTheNodeOfShoald(t *testing.T) {
 	}
 	served.interrupt()
 	served.waitForEnd(0)
+}
+
+// The API's port may be taken by another program: the window says so instead of vanishing.
+func TestFailureIsShown(t *testing.T) {
+	d := newDesk(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s := d.start("-listen", taken.Addr().String())
+	d.waitForWindow(s)
+	d.settle()
+	d.shoot("desktop-9-failure")
+	d.closeWindow()
+	select {
+	case <-s.done:
+		if s.cmd.ProcessState.ExitCode() == 0 {
+			t.Error("it ends as if nothing had been wrong")
+		}
+	case <-time.After(patience):
+		t.Errorf("it did not end\n%s", s.log())
+	}
 }
 
 func TestSmallWindow(t *testing.T) {

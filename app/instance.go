@@ -125,7 +125,7 @@ func (i *instance) read(conn net.Conn) (m message, ok bool) {
 // tell gives the running program a message.
 func tell(file string, m message) error {
 	const hint = "Quit the running Shoal, or end its process, and start again."
-	body, err := os.ReadFile(file)
+	body, err := readSoon(file)
 	if err != nil {
 		return core.Errorf(core.CodeConflict, "shoal runs already and cannot be reached: %w", err).WithHint(hint)
 	}
@@ -138,6 +138,18 @@ func tell(file string, m message) error {
 		return core.Errorf(core.CodeConflict, "shoal runs already and does not answer: %w", err).WithHint(hint)
 	}
 	return nil
+}
+
+// readSoon reads a file that another process is about to write, if it is not there yet.
+func readSoon(file string) ([]byte, error) {
+	deadline := time.Now().Add(messageTimeout)
+	for {
+		body, err := os.ReadFile(file)
+		if err == nil || time.Now().After(deadline) {
+			return body, err
+		}
+		<-time.After(50 * time.Millisecond)
+	}
 }
 
 func send(address string, m message) error {

@@ -119,14 +119,16 @@ func start(o options, stderr io.Writer) error {
 	defer stop()
 	node, err := openNode(ctx, o, dir, log, level)
 	if err != nil {
+		showFailure(err)
 		return err
 	}
 	d := newDesktop(node)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- node.Run(ctx)
+		err := node.Run(ctx)
+		ended <- err
 		if ctx.Err() == nil {
-			d.post(d.app.Quit) // the node ended by itself: there is nothing left to show
+			d.post(func() { d.nodeEnded(err) })
 		}
 	}()
 	go one.serve(ctx, func(m message) { d.post(func() { d.receive(m) }) })

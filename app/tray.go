@@ -31,7 +31,7 @@ func newTray(d *screen) *tray {
 	t.state = fyne.NewMenuItem(lang.L("Starting…"), nil)
 	t.state.Disabled = true
 	t.pause = fyne.NewMenuItem(lang.L("Pause"), func() { d.shell.TogglePause() })
-	quit := fyne.NewMenuItem(lang.L("Quit"), d.app.Quit)
+	quit := fyne.NewMenuItem(lang.L("Quit"), d.quit)
 	quit.IsQuit = true
 	t.menu = fyne.NewMenu("Shoal", t.state, fyne.NewMenuItemSeparator(),
 		fyne.NewMenuItem(lang.L("Open Shoal"), d.open),

@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -37,27 +36,49 @@ type screen struct {
 	shell   *page.Shell
 	backend ui.Backend
 	tray    *tray // nil where the desktop has none
-	live    atomic.Bool
+
+	liveMu sync.RWMutex
+	live   bool // the screen is there; guarded by liveMu
 }
 
-// newDesktop makes the window; nothing is shown before run.
-func newDesktop(b ui.Backend) *screen {
+// newApp makes the Fyne app in the look that the user chose.
+func newApp() (fyne.App, theme.Mode) {
 	if !sessionBus() {
 		// Without this, asking for the desktop's colours would start a message bus that outlives us.
 		_ = os.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
 	}
 	icon := fyne.NewStaticResource("shoal.png", assets.Icon)
 	app.SetMetadata(fyne.AppMetadata{ID: appID, Name: "Shoal", Version: version, Icon: icon, Migrations: map[string]bool{"fyneDo": true}})
-	d := &screen{app: app.NewWithID(appID), backend: b}
-	d.app.SetIcon(icon)
+	a := app.NewWithID(appID)
+	a.SetIcon(icon)
 	_ = lang.AddTranslationsFS(assets.Translations, "translations") // without them the words are English
-	look := theme.Mode(d.app.Preferences().StringWithFallback(prefLook, string(theme.ModeDark)))
-	d.app.Settings().SetTheme(theme.New(look))
-	d.window = d.app.NewWindow("Shoal")
-	d.window.SetIcon(icon)
-	d.window.SetMaster()
-	d.window.SetPadded(false)
-	d.window.Resize(fyne.NewSize(1280, 800))
+	look := theme.Mode(a.Preferences().StringWithFallback(prefLook, string(theme.ModeDark)))
+	a.Settings().SetTheme(theme.New(look))
+	return a, look
+}
+
+// newWindow makes the window, which is not shown yet.
+func newWindow(a fyne.App) fyne.Window {
+	w := a.NewWindow("Shoal")
+	w.SetIcon(a.Icon())
+	w.SetMaster()
+	w.SetPadded(false)
+	w.Resize(fyne.NewSize(1280, 800))
+	return w
+}
+
+// showFailure shows why the node cannot start, until the user closes the window.
+func showFailure(err error) {
+	a, _ := newApp()
+	w := newWindow(a)
+	w.SetContent(page.NewFailure(err, a.Clipboard().SetContent, a.Quit))
+	w.ShowAndRun()
+}
+
+// newDesktop makes the window and the tray; nothing is shown before run.
+func newDesktop(b ui.Backend) *screen {
+	a, look := newApp()
+	d := &screen{app: a, backend: b, window: newWindow(a)}
 	d.tray = newTray(d)
 	config := page.Config{
 		Backend: b, Window: d.window, Post: d.post, Copy: d.app.Clipboard().SetContent,
@@ -74,12 +95,42 @@ func newDesktop(b ui.Backend) *screen {
 	return d
 }
 
+// nodeEnded is called when the node has ended by itself. After an error the window says so; else, as after
+// `POST /api/admin/shutdown`, there is nothing left to show.
+func (d *screen) nodeEnded(err error) {
+	if err == nil {
+		d.quit()
+		return
+	}
+	d.window.SetContent(page.NewFailure(err, d.app.Clipboard().SetContent, d.quit))
+	d.window.SetCloseIntercept(d.quit)
+	d.open()
+}
+
 // post runs fn on the goroutine that draws. It is the only way from anywhere else to the screen. Before the screen is
 // there and after it has gone there is nothing to draw, and fn is dropped.
 func (d *screen) post(fn func()) {
-	if d.live.Load() {
-		fyne.Do(fn)
+	d.liveMu.RLock()
+	defer d.liveMu.RUnlock()
+	if !d.live {
+		return
 	}
+	// When a signal ends the program, Fyne closes its queue while others may still write to it, which panics.
+	defer func() { _ = recover() }()
+	fyne.Do(fn)
+}
+
+// setLive opens and closes the way to the screen. Once it is closed nothing is under way any more.
+func (d *screen) setLive(on bool) {
+	d.liveMu.Lock()
+	defer d.liveMu.Unlock()
+	d.live = on
+}
+
+// quit ends the program in order. It runs on the goroutine that draws.
+func (d *screen) quit() {
+	d.setLive(false)
+	d.app.Quit()
 }
 
 // bindKeys makes the shortcuts of the program work; those of the pages are the shell's.
@@ -87,7 +138,7 @@ func (d *screen) bindKeys() {
 	bind := func(key fyne.KeyName, fn func()) {
 		d.window.Canvas().AddShortcut(&desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) { fn() })
 	}
-	bind(fyne.KeyQ, d.app.Quit)
+	bind(fyne.KeyQ, d.quit)
 	bind(fyne.KeyW, d.close)
 }
 
@@ -100,15 +151,14 @@ func (d *screen) setLook(m theme.Mode) {
 func (d *screen) run(ctx context.Context, o options) {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
-	d.app.Lifecycle().SetOnStopped(func() { d.live.Store(false) })
 	d.app.Lifecycle().SetOnStarted(func() {
-		d.live.Store(true)
+		d.setLive(true)
 		work.Go(func() { d.shell.Run(ctx) })
 		time.AfterFunc(settled, debug.FreeOSMemory)
 		d.receive(message{Files: absolute(o.files), Hidden: o.hidden && d.tray != nil && trayShown()})
 	})
 	d.app.Run()
-	d.live.Store(false)
+	d.setLive(false)
 	cancel()
 	work.Wait()
 }
@@ -132,7 +182,7 @@ func (d *screen) open() {
 // close puts the window into the tray, or quits where there is none to put it in.
 func (d *screen) close() {
 	if d.tray == nil || !trayShown() {
-		d.app.Quit()
+		d.quit()
 		return
 	}
 	d.window.Hide()

@@ -145,7 +145,7 @@ func TestEveryWordIsInTheTranslations(t *testing.T) {
 		}
 		for _, w := range slices.Sorted(maps.Keys(words)) {
 			if have[w] == "" {
-				t.Errorf("%s lacks %q", f.Name(), w)
+				t.Errorf("%s lacks %q; `go test ./ui -update` writes en.json", f.Name(), w)
 			}
 		}
 		for w, said := range have {

@@ -15,6 +15,8 @@ const (
 	maxContext  = 32_768 // tokens that a model gets without being told, however much it could have
 	minContext  = 512
 	kvAllowance = 1 << 30 // bytes of KV cache that a model gets even if its weights are small
+
+	weightsPerThread = 16 << 20 // bytes of weights below which one more thread does not pay
 )
 
 // placement is how a span of a model is to be loaded.
@@ -31,7 +33,7 @@ func (l *Library) place(ctx context.Context, m *model, s span, windows, sequence
 	p := placement{spans: m.cut(s, windows)}
 	p.spec = engine.Spec{
 		ModelDir: m.dir, Sequences: sequences, BatchRows: batchRows,
-		Threads: threads(set, l.cfg.Hardware.Cores()), GPULayers: set.GPULayers, ShareCPU: len(p.spans) > 1,
+		Threads: threads(set, l.cfg.Hardware.Cores(), m.bytes(s)), GPULayers: set.GPULayers, ShareCPU: len(p.spans) > 1,
 	}
 	gpu := l.lookAtGPU(ctx)
 	ram, vram := l.cfg.Hardware.Free(ctx)
@@ -52,12 +54,15 @@ func (l *Library) place(ctx context.Context, m *model, s span, windows, sequence
 	return p, nil
 }
 
-// threads is how many CPU threads a model gets: what is set, or the physical cores less what contribution leaves.
-func threads(set config.Settings, cores int) int {
+// threads is how many CPU threads a model gets: what is set, or the physical cores less what contribution leaves, but
+// no more than its weights keep busy. A small model's threads would only wait for each other, and for the other
+// programs on their cores.
+func threads(set config.Settings, cores int, weights int64) int {
 	if set.Threads > 0 {
 		return set.Threads
 	}
-	return max(1, int(float64(cores)*set.Contribution.Share()))
+	useful := 1 + int(weights/weightsPerThread)
+	return max(1, min(useful, int(float64(cores)*set.Contribution.Share())))
 }
 
 // windowCount is how many windows the model is to run in.

@@ -13,16 +13,20 @@ func TestThreadsFollowContribution(t *testing.T) {
 	for _, c := range []struct {
 		level      config.Contribution
 		set, cores int
+		weights    int64
 		want       int
 	}{
-		{config.Minimal, 0, 8, 4},
-		{config.Moderate, 0, 8, 6},
-		{config.Maximum, 0, 8, 8},
-		{config.Minimal, 0, 1, 1},
-		{config.Moderate, 0, 2, 1},
-		{config.Minimal, 12, 8, 12},
+		{config.Minimal, 0, 8, 4 << 30, 4},
+		{config.Moderate, 0, 8, 4 << 30, 6},
+		{config.Maximum, 0, 8, 4 << 30, 8},
+		{config.Minimal, 0, 1, 4 << 30, 1},
+		{config.Moderate, 0, 2, 4 << 30, 1},
+		{config.Minimal, 12, 8, 4 << 30, 12},
+		{config.Maximum, 0, 8, 2 << 20, 1},
+		{config.Maximum, 0, 8, 40 << 20, 3},
+		{config.Maximum, 2, 8, 2 << 20, 2},
 	} {
-		if got := threads(config.Settings{Contribution: c.level, Threads: c.set}, c.cores); got != c.want {
+		if got := threads(config.Settings{Contribution: c.level, Threads: c.set}, c.cores, c.weights); got != c.want {
 			t.Errorf("%s of %d cores, %d set: %d threads, want %d", c.level, c.cores, c.set, got, c.want)
 		}
 	}

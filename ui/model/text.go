@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"strings"
 	"unicode"
 
@@ -39,7 +40,14 @@ type Problem struct {
 // ProblemOf puts err into plain words by the table of the error codes.
 func ProblemOf(err error) Problem {
 	report := core.ReportOf(core.CodeOf(err))
-	return Problem{Title: T(report.Text), Hint: T(report.Hint), Details: Line(err.Error(), 400)}
+	p := Problem{Title: T(report.Text), Details: Line(err.Error(), 400)}
+	if report.Hint != "" {
+		p.Hint = T(report.Hint)
+	}
+	if e, ok := errors.AsType[*core.Error](err); ok && e.Hint != "" {
+		p.Hint = T("{{.Hint}}", "Hint", Line(e.Hint, 300))
+	}
+	return p
 }
 
 // Clean makes text from a model, a file or a peer safe to draw: control characters and the marks that reorder or

@@ -67,7 +67,7 @@ func newChatPage(s *Shell) *chatPage {
 }
 
 func (p *chatPage) layOut() {
-	head := widget.Inset(24, 14, 24, 10, widget.Ends(p.title, widget.Fixed(280, 36, p.picker)))
+	head := widget.Inset(24, 14, 24, 10, widget.Ends(p.title, widget.Fixed(280, 38, widget.NewFrame(p.picker))))
 	p.scroll = container.NewVScroll(widget.Inset(24, 12, 24, 24, widget.Measure(threadWidth, p.thread)))
 	hint := widget.NewShrinkingText(widget.RoleSmall, lang.L("Enter sends, Shift+Enter starts a new line. Models make mistakes: check what matters."))
 	box := container.NewBorder(nil, nil, nil, widget.Inset(8, 0, 0, 0, widget.Fixed(52, 52, p.send)), p.input)

@@ -153,7 +153,8 @@ func TestHostileTextIsDrawnAsText(t *testing.T) {
 	s := chatScreen(t)
 	s.backend.Answer = []core.Delta{
 		{Text: "look ![x](http://127.0.0.1:1/a.png) at \u202Eevil\u202C [this](javascript:alert(1))\x1b[2J\n\n"},
-		{Text: strings.Repeat("- item\n", 500)}, {Text: "```\n" + strings.Repeat("W", 20_000)},
+		{Text: strings.Repeat("- item\n", 500)},
+		{Text: "```\n" + strings.Repeat("W", 20_000)},
 	}
 	s.backend.Gates["Generate"] <- nil
 	s.chat.ask(strings.Repeat("W", 5000))

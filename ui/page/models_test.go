@@ -78,6 +78,16 @@ func TestImportThatFails(t *testing.T) {
 	}
 }
 
+func TestBrowseOpensAFileDialog(t *testing.T) {
+	s := newScreen(t, uitest.New())
+	s.Show(Models)
+	s.press("Browse…")
+	if len(s.window.Canvas().Overlays().List()) != 1 {
+		t.Fatal("there is no dialog")
+	}
+	s.shoot("dark-browse")
+}
+
 func TestOnlyModelFilesAreTaken(t *testing.T) {
 	s := newScreen(t, uitest.New())
 	s.Drop([]fyne.URI{storage.NewFileURI("/tmp/photo.jpg")})

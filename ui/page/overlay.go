@@ -66,7 +66,7 @@ func (s *Shell) confirm(title, text, word string, do func()) {
 	yes := widget.NewButton(widget.ButtonDanger, word, "", func() { d.Hide(); do() })
 	body := widget.Column(18, widget.NewParagraph(widget.RoleMuted, text),
 		widget.Ends(widget.NewText(widget.RoleBody, ""), widget.Row(10, no, yes)))
-	d = dialog.NewCustomWithoutButtons(title, widget.Inset(4, 0, 4, 4, body), s.cfg.Window)
+	d = dialog.NewCustomWithoutButtons(title, widget.Inset(-5, 0, 4, 4, body), s.cfg.Window)
 	d.Resize(fyne.NewSize(min(440, s.cfg.Window.Canvas().Size().Width-40), 0))
 	d.Show()
 }

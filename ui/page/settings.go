@@ -102,8 +102,8 @@ func (p *settingsPage) apiCard() fyne.CanvasObject {
 func (p *settingsPage) pcCard() fyne.CanvasObject {
 	return section(lang.L("This PC"), lang.L("These hold for models that are loaded from now on."),
 		setting(lang.L("How much models may use"), lang.L("Eco: half of the processor and graphics memory. Balanced: three quarters. Full: all of it."), p.contribution),
-		setting(lang.L("Context"), lang.L("How much text a model keeps in mind. More takes more memory."), widget.Fixed(200, 36, p.context)),
-		setting(lang.L("Free the memory"), lang.L("When nobody has used a model for a while."), widget.Fixed(200, 36, p.idleUnload)))
+		setting(lang.L("Context"), lang.L("How much text a model keeps in mind. More takes more memory."), widget.Fixed(200, 38, widget.NewFrame(p.context))),
+		setting(lang.L("Free the memory"), lang.L("When nobody has used a model for a while."), widget.Fixed(200, 38, widget.NewFrame(p.idleUnload))))
 }
 
 func (p *settingsPage) lookCard() fyne.CanvasObject {
@@ -157,8 +157,10 @@ func (p *settingsPage) setAccess(a ui.Access) {
 // curlLine is a command that answers when pasted into a terminal.
 func curlLine(a ui.Access) string {
 	body := `{"model":"auto","messages":[{"role":"user","content":"What is Shoal?"}]}`
-	return strings.Join([]string{"curl", a.Address + "/chat/completions",
-		"-H 'Authorization: Bearer " + a.Key + "'", "-H 'Content-Type: application/json'", "-d '" + body + "'"}, " ")
+	return strings.Join([]string{
+		"curl", a.Address + "/chat/completions",
+		"-H 'Authorization: Bearer " + a.Key + "'", "-H 'Content-Type: application/json'", "-d '" + body + "'",
+	}, " ")
 }
 
 func (p *settingsPage) setVersion(v core.Version) {

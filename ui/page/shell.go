@@ -48,8 +48,12 @@ const (
 // pageOrder is the rail from top to bottom, and the keys Ctrl+1 to Ctrl+4.
 var pageOrder = [...]Name{Home, Chat, Models, Settings}
 
-// refreshEvery is how often the node is asked anew where no event says that something changed.
-const refreshEvery = 2 * time.Second
+// refreshEvery is how often the node is asked anew where no event says that something changed; only every
+// modelsEvery-th time for its models too, whose estimates take it some work.
+const (
+	refreshEvery = 2 * time.Second
+	modelsEvery  = 5
+)
 
 // Shell is the content of the window. Its methods run on the goroutine that draws, Run aside.
 type Shell struct {
@@ -79,7 +83,7 @@ func New(cfg Config) *Shell {
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.home, s.chat = newHomePage(s), newChatPage(s)
 	s.models, s.settings = newModelsPage(s), newSettingsPage(s)
-	s.pages = container.NewStack(s.home.content, s.chat.content, s.models.content, s.settings.content)
+	s.pages = container.New(onlyShown{}, s.home.content, s.chat.content, s.models.content, s.settings.content)
 	s.rail = newRail(s)
 	s.toast = newToast()
 	body := container.New(&railLayout{rail: s.rail}, s.rail.content, widget.NewArea("background", s.pages))
@@ -103,11 +107,15 @@ func (s *Shell) Run(ctx context.Context) {
 	defer ticker.Stop()
 	s.update(ctx)
 	s.background(s.settings.fetch)
-	for {
+	for ticks := 1; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			if ticks++; ticks%modelsEvery != 0 {
+				s.updateStats(ctx)
+				continue
+			}
 		case <-s.refresh:
 		case e, open := <-events:
 			if !open {
@@ -122,11 +130,23 @@ func (s *Shell) Run(ctx context.Context) {
 	}
 }
 
-// update asks the node how it is and shows it.
-func (s *Shell) update(ctx context.Context) {
+// updateStats asks the node how it is and shows it.
+func (s *Shell) updateStats(ctx context.Context) {
 	stats, err := s.cfg.Backend.Stats(ctx)
 	if err != nil {
 		return // the next tick asks again; what is shown stays
+	}
+	s.cfg.Post(func() {
+		s.snap.Stats = stats
+		s.redraw()
+	})
+}
+
+// update asks the node how it is and what it has, and shows it.
+func (s *Shell) update(ctx context.Context) {
+	stats, err := s.cfg.Backend.Stats(ctx)
+	if err != nil {
+		return
 	}
 	models, err := s.cfg.Backend.Models(ctx)
 	if err != nil {
@@ -185,11 +205,25 @@ func (s *Shell) Show(n Name) {
 			o.Hide()
 		}
 	}
+	s.pages.Layout.Layout(s.pages.Objects, s.pages.Size())
 	s.rail.select_(n)
 	if n == Chat {
 		s.chat.focus()
 	}
 }
+
+// onlyShown lays out the page that is shown. The others take their place, and the memory for it, when they are opened.
+type onlyShown struct{}
+
+func (onlyShown) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	for _, o := range objects {
+		if o.Visible() {
+			o.Resize(size)
+		}
+	}
+}
+
+func (onlyShown) MinSize([]fyne.CanvasObject) fyne.Size { return fyne.NewSize(1, 1) }
 
 // Current is the page shown.
 func (s *Shell) Current() Name { return s.current }

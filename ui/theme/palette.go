@@ -24,6 +24,7 @@ const (
 // palette is one form of the theme.
 type palette struct {
 	background, rail, surface, raised, raisedMore, border, track color.NRGBA
+	input, inputBorder                                           color.NRGBA
 	text, muted, faint                                           color.NRGBA
 	accent, accentMore, accentSoft, onAccent                     color.NRGBA
 	success, warning, danger, onDanger, others                   color.NRGBA
@@ -33,7 +34,7 @@ type palette struct {
 // dark is deep water with the colour of the fish.
 var dark = palette{
 	background: hex(0x0D1820), rail: hex(0x09121A), surface: hex(0x14232D), raised: hex(0x1D303C), raisedMore: hex(0x263D4B),
-	border: hex(0x223642), track: hex(0x0B161E),
+	border: hex(0x223642), track: hex(0x0B161E), input: hex(0x0B161E), inputBorder: hex(0x2A4150),
 	text: hex(0xE8F0F4), muted: hex(0x98ACB9), faint: hex(0x7F95A3),
 	accent: hex(0x35D0C6), accentMore: hex(0x5FE3DA), accentSoft: hex(0x12383F), onAccent: hex(0x04201F),
 	success: hex(0x4FD69C), warning: hex(0xF3BC55), danger: hex(0xF4727A), onDanger: hex(0x2A070A), others: hex(0x5A7CA8),
@@ -43,7 +44,7 @@ var dark = palette{
 // light is the same in daylight.
 var light = palette{
 	background: hex(0xF2F6F8), rail: hex(0xE6EDF1), surface: hex(0xFFFFFF), raised: hex(0xEDF2F5), raisedMore: hex(0xDFE8ED),
-	border: hex(0xD5E0E6), track: hex(0xE3EBF0),
+	border: hex(0xD5E0E6), track: hex(0xE3EBF0), input: hex(0xF8FAFB), inputBorder: hex(0xC3D1D9),
 	text: hex(0x10242F), muted: hex(0x4E6573), faint: hex(0x586E7C),
 	accent: hex(0x0A7A78), accentMore: hex(0x0C8F8C), accentSoft: hex(0xD5EFED), onAccent: hex(0xFFFFFF),
 	success: hex(0x137A4B), warning: hex(0x8F5D00), danger: hex(0xC2303C), onDanger: hex(0xFFFFFF), others: hex(0x6F8FB8),
@@ -63,10 +64,14 @@ func (p *palette) color(name fyne.ThemeColorName) (color.NRGBA, bool) {
 		return p.raised, true
 	case ColorRaisedMore:
 		return p.raisedMore, true
-	case ColorBorder, base.ColorNameSeparator, base.ColorNameInputBorder:
+	case ColorBorder, base.ColorNameSeparator:
 		return p.border, true
-	case ColorTrack, base.ColorNameInputBackground:
+	case base.ColorNameInputBorder:
+		return p.inputBorder, true
+	case ColorTrack:
 		return p.track, true
+	case base.ColorNameInputBackground:
+		return p.input, true
 	case base.ColorNameForeground:
 		return p.text, true
 	case ColorMuted:

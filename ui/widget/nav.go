@@ -105,8 +105,10 @@ func (n *NavItem) TypedKey(e *fyne.KeyEvent) {
 
 // CreateRenderer implements fyne.Widget.
 func (n *NavItem) CreateRenderer() fyne.WidgetRenderer {
-	r := &navRenderer{n: n, back: canvas.NewRectangle(color.Transparent), mark: canvas.NewRectangle(color.Transparent),
-		label: canvas.NewText("", color.Transparent), img: &canvas.Image{FillMode: canvas.ImageFillContain}}
+	r := &navRenderer{
+		n: n, back: canvas.NewRectangle(color.Transparent), mark: canvas.NewRectangle(color.Transparent),
+		label: canvas.NewText("", color.Transparent), img: &canvas.Image{FillMode: canvas.ImageFillContain},
+	}
 	r.paint()
 	return r
 }

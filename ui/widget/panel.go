@@ -28,7 +28,7 @@ func NewCard(content fyne.CanvasObject) *Panel {
 
 // NewWell makes a panel sunk into a card: code, keys, addresses.
 func NewWell(content fyne.CanvasObject) *Panel {
-	return newPanel(content, theme.ColorTrack, theme.ColorBorder, base.SizeNameInputRadius, 12, 10)
+	return newPanel(content, base.ColorNameInputBackground, base.ColorNameInputBorder, base.SizeNameInputRadius, 12, 10)
 }
 
 // NewArea makes a plain coloured area without padding or corners.
@@ -99,4 +99,9 @@ func (r *panelRenderer) Destroy() {}
 // NewNote makes the panel of a short note that floats over a page.
 func NewNote(content fyne.CanvasObject) *Panel {
 	return newPanel(content, theme.ColorRaisedMore, theme.ColorBorder, theme.SizeRadius, 20, 12)
+}
+
+// NewFrame draws an edge around a control that has none of its own.
+func NewFrame(control fyne.CanvasObject) *Panel {
+	return newPanel(control, base.ColorNameInputBackground, base.ColorNameInputBorder, base.SizeNameInputRadius, 1, 1)
 }

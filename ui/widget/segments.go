@@ -40,7 +40,7 @@ func NewSegments(choices ...Choice) *Segments {
 		s.items = append(s.items, item)
 		objects[i] = Fixed(width, 32, item)
 	}
-	s.body = newPanel(Row(2, objects...), base.ColorNameInputBackground, theme.ColorBorder, base.SizeNameInputRadius, 3, 3)
+	s.body = newPanel(Row(2, objects...), base.ColorNameInputBackground, base.ColorNameInputBorder, base.SizeNameInputRadius, 3, 3)
 	s.ExtendBaseWidget(s)
 	return s
 }

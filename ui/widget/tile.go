@@ -6,7 +6,6 @@ import (
 	fynewidget "fyne.io/fyne/v2/widget"
 
 	"github.com/shoal-p2p/shoal/ui/model"
-	"github.com/shoal-p2p/shoal/ui/theme"
 )
 
 // Tile is one figure with its label.
@@ -56,7 +55,7 @@ func NewCopyLine(secret bool) *CopyLine {
 			c.OnCopy(c.text)
 		}
 	})
-	c.body = newPanel(Ends(c.shown, Row(2, c.reveal, copyText)), base.ColorNameInputBackground, theme.ColorBorder, base.SizeNameInputRadius, 12, 4)
+	c.body = newPanel(Ends(c.shown, Row(2, c.reveal, copyText)), base.ColorNameInputBackground, base.ColorNameInputBorder, base.SizeNameInputRadius, 12, 4)
 	c.ExtendBaseWidget(c)
 	return c
 }

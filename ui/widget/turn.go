@@ -3,7 +3,6 @@ package widget
 import (
 	"image/color"
 	"reflect"
-
 	"slices"
 	"strings"
 
