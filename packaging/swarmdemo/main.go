@@ -25,7 +25,7 @@ func main() {
 	d := &demo{}
 	flag.StringVar(&d.program, "shoald", "build/shoald", "the node's program, with shoal-worker beside it")
 	flag.StringVar(&d.runtime, "runtime", os.Getenv("SHOAL_RUNTIME"), "folder of the llama.cpp libraries")
-	flag.StringVar(&d.model, "model", "", "GGUF file; without one a small trained model beside the repository, or the built-in one")
+	flag.StringVar(&d.model, "model", "", "GGUF file; without one the built-in demo model")
 	flag.IntVar(&d.tokens, "tokens", 48, "tokens of the reply")
 	flag.BoolVar(&d.logs, "logs", false, "show the ends of the nodes' logs, also when all went well")
 	flag.Parse()
@@ -101,11 +101,6 @@ func (d *demo) tell(format string, args ...any) { fmt.Printf("   "+format+"\n", 
 // choose finds the model.
 func (d *demo) choose(dir string) error {
 	d.file, d.ask = d.model, "Once upon a time"
-	if beside := filepath.Join("..", "shared", "models", "stories260K-f32.gguf"); d.file == "" {
-		if _, err := os.Stat(beside); err == nil {
-			d.file = beside
-		}
-	}
 	if d.file == "" {
 		d.file, d.ask = filepath.Join(dir, assets.DemoName), "What is Shoal?"
 		if err := os.WriteFile(d.file, assets.Demo, 0o600); err != nil {
