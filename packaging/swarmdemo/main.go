@@ -26,7 +26,7 @@ func main() {
 	flag.StringVar(&d.program, "shoald", "build/shoald", "the node's program, with shoal-worker beside it")
 	flag.StringVar(&d.runtime, "runtime", os.Getenv("SHOAL_RUNTIME"), "folder of the llama.cpp libraries")
 	flag.StringVar(&d.model, "model", "", "GGUF file; without one the built-in demo model")
-	flag.IntVar(&d.tokens, "tokens", 48, "tokens of the reply")
+	flag.IntVar(&d.tokens, "tokens", 64, "tokens of the reply")
 	flag.BoolVar(&d.logs, "logs", false, "show the ends of the nodes' logs, also when all went well")
 	flag.Parse()
 	began := time.Now()
