@@ -1,8 +1,8 @@
 // Command bench measures Shoal against plain llama.cpp: the same libraries, the same model, the same machine, in one
 // run. It prints a table and writes the figures as JSON.
 //
-// Rounds of Shoal and of the reference alternate, and the median counts, so that a machine that slows down slows
-// both. A ratio above 1 means that Shoal is the better of the two, whatever the unit.
+// Rounds of Shoal and of the reference alternate, and the median of their ratios counts, so that a machine that slows
+// down slows both. A ratio above 1 means that Shoal is the better of the two, whatever the unit.
 package main
 
 import (
@@ -59,7 +59,7 @@ func start(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	rows, err := measure(ctx, plan{model: model, work: *work, runtime: *libs, rounds: *rounds, prompt: 512, tokens: 32})
+	rows, err := measure(ctx, plan{model: model, work: *work, runtime: *libs, rounds: *rounds, prompt: 512, tokens: 96})
 	if err != nil {
 		return err
 	}

@@ -106,14 +106,22 @@ func compare(ctx context.Context, n api.Node, id core.ModelID, p plan, threads i
 
 // faster is a row whose unit is better the larger it is.
 func faster(name, unit string, ours, reference []float64) row {
-	a, b := median(ours), median(reference)
-	return row{name, a, b, a / b, unit}
+	return row{name, median(ours), median(reference), ratio(ours, reference), unit}
 }
 
 // smaller is a row whose unit is better the smaller it is; its ratio is turned round.
 func smaller(name, unit string, ours, reference []float64) row {
-	a, b := median(ours), median(reference)
-	return row{name, a, b, b / a, unit}
+	return row{name, median(ours), median(reference), ratio(reference, ours), unit}
+}
+
+// ratio is the median of the rounds' own ratios: what was measured side by side is compared with each other, so that a
+// machine whose speed changes from round to round changes both sides.
+func ratio(a, b []float64) float64 {
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = a[i] / b[i]
+	}
+	return median(ratios)
 }
 
 // ours takes one round with Shoal: through the node, as every request goes.
