@@ -25,6 +25,8 @@ func (l *Library) Scan(ctx context.Context) error {
 func (l *Library) Rescan(ctx context.Context) (core.Rescanned, error) { return l.rescan(ctx, true) }
 
 func (l *Library) rescan(ctx context.Context, check bool) (core.Rescanned, error) {
+	l.looking.Lock()
+	defer l.looking.Unlock()
 	opened, problems, err := l.disk().Scan()
 	if err != nil {
 		return core.Rescanned{}, err
@@ -59,7 +61,7 @@ func (l *Library) rescan(ctx context.Context, check bool) (core.Rescanned, error
 }
 
 // adopt takes a model of the disk into the list, or notes which of its shards are there now; with check, shards that
-// are new are verified. It tells whether anything changed.
+// are new are verified. It tells whether anything changed. The caller holds l.looking since before o was opened.
 func (l *Library) adopt(ctx context.Context, o *shard.Model, check bool) (bool, error) {
 	id := o.Manifest.ModelID
 	fresh := newModel(id, o)
@@ -83,7 +85,7 @@ func (l *Library) adopt(ctx context.Context, o *shard.Model, check bool) (bool, 
 	switch {
 	case known == fresh:
 		return true, nil
-	case known.manifest.SHA256 == fresh.manifest.SHA256 && len(known.local) == len(fresh.local):
+	case known.manifest.SHA256 == fresh.manifest.SHA256 && len(known.manifest.Shards) == len(fresh.manifest.Shards):
 		return known.refresh(fresh), nil
 	}
 	return true, l.supersede(ctx, known, fresh)

@@ -107,7 +107,10 @@ func (l *Library) importFile(ctx context.Context, id core.ModelID, path string, 
 			return nil, err
 		}
 	}
-	if _, err := l.adopt(ctx, opened, false); err != nil {
+	l.looking.Lock()
+	_, err = l.adopt(ctx, opened, false)
+	l.looking.Unlock()
+	if err != nil {
 		return nil, err
 	}
 	m, err := l.find(id)

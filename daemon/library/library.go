@@ -50,6 +50,10 @@ type Library struct {
 
 	imports imports
 
+	// looking is held from a look at the disk until the list says what was seen, so that an older look does not undo a
+	// newer one. It is taken before a model is entered and before mu.
+	looking sync.Mutex
+
 	mu     sync.Mutex // guards all below; may be taken while a model's mutex is held, not the other way round
 	models map[core.ModelID]*model
 	paused bool

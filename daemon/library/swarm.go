@@ -142,6 +142,8 @@ func (l *Library) Speeds() []core.Speed {
 
 // Refresh looks again at which shards of a model are on the disk, or takes a new model into the list.
 func (l *Library) Refresh(ctx context.Context, id core.ModelID) error {
+	l.looking.Lock()
+	defer l.looking.Unlock()
 	opened, err := l.disk().Open(id)
 	if err != nil {
 		return err
