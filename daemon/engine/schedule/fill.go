@@ -11,11 +11,14 @@ import (
 )
 
 const (
-	minChunk      = 16  // fewest prefill rows worth a share of a step, and fewest that are measured
-	firstChunk    = 64  // prefill rows beside other jobs before a row's time is known
-	pipelineChunk = 128 // fewest prefill rows of a chunk that is split only to keep several windows busy
-	pipelineParts = 8   // chunks that a prompt is cut into for each window after the first
-	headroom      = 32  // free tokens that a job wants beyond its prompt before it joins others
+	minChunk      = 16 // fewest prefill rows worth a share of a step, and fewest that are measured
+	firstChunk    = 64 // prefill rows beside other jobs before a row's time is known
+	pipelineChunk = 64 // fewest prefill rows of a chunk that is split only to keep several windows busy
+	pipelineParts = 16 // chunks that a prompt is cut into for each window after the first
+	headroom      = 32 // free tokens that a job wants beyond its prompt before it joins others
+
+	// pipelineStep is the least work of such a chunk in the slowest window: a fast GPU wastes itself on less.
+	pipelineStep = 50 * time.Millisecond
 )
 
 // fill admits jobs and sends batches until nothing more can be sent.
@@ -210,7 +213,11 @@ func (s *Scheduler) chunk(j *job) int {
 		return most
 	}
 	fresh := j.prompt - j.cached
-	size := min(max(fresh/(pipelineParts*later), pipelineChunk), most)
+	size := max(fresh/(pipelineParts*later), pipelineChunk)
+	if s.rowTime > 0 {
+		size = max(size, int(pipelineStep/s.rowTime))
+	}
+	size = min(size, most)
 	chunks := (fresh + size - 1) / size
 	return (fresh + chunks - 1) / chunks
 }

@@ -170,21 +170,42 @@ func TestCancelOfAPromptThatOthersJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		model := fake.Config{RowTime: time.Millisecond, EndOdds: -1}
 		b := start(t, setup{model: model, windows: 2})
-		// A chunk of 250 rows takes each window 125 ms. The third is in the second window now, and the first that
+		// A chunk of 125 rows takes each window 62.5 ms. The third is in the second window now, and the first that
 		// could carry rows of both jobs is behind it.
-		ctx, cancel := context.WithTimeout(t.Context(), 440*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 220*time.Millisecond)
 		defer cancel()
 		other := job("b", "other", 50)
 		var group sync.WaitGroup
 		group.Go(func() {
 			wantCode(t, generate(ctx, b.Scheduler, job("a", strings.Repeat("x", 2000), 5)).err, core.CodeCancelled)
 		})
-		<-time.After(100 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 		if r, want := generate(t.Context(), b.Scheduler, other), alone(t, model, other); r.err != nil || r.text() != want.text() {
 			t.Errorf("got %q, %v; want %q", r.text(), r.err, want.text())
 		}
 		group.Wait()
 	})
+}
+
+// TestChunksSuitTheWindows reads a prompt alone over two windows: slow ones get many small chunks, so that they overlap,
+// and fast ones get as many rows as keep them at work for a while, once that is measured.
+func TestChunksSuitTheWindows(t *testing.T) {
+	for _, c := range []struct {
+		row  time.Duration // of the whole model
+		want int64         // batches of the second prompt
+	}{{20 * time.Millisecond, 16}, {200 * time.Microsecond, 3}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, setup{model: fake.Config{RowTime: c.row, EndOdds: -1}, windows: 2, spec: engine.Spec{BatchRows: 512, Context: 1 << 13}})
+			generate(t.Context(), b.Scheduler, job("a", strings.Repeat("x", 500), 1))
+			before := b.Stats().Batches
+			if r := generate(t.Context(), b.Scheduler, job("b", strings.Repeat("y", 1440), 1)); r.err != nil {
+				t.Error(r.err)
+			}
+			if n := b.Stats().Batches - before; n != c.want {
+				t.Errorf("%s a row: %d batches, want %d", c.row, n, c.want)
+			}
+		})
+	}
 }
 
 // Test200Streams checks that nothing is lost or reordered, what a stream costs, and that its goroutines end.
