@@ -38,22 +38,21 @@ func (p *problem) segments(chain []step) []Segment {
 	return list
 }
 
-// standbys are who could run a segment in place of its peer, cheapest first.
+// standbys are who could run a segment in place of its peer, cheapest first: with what else they run of the chain.
 func (p *problem) standbys(s step, chain []step, all []*holder) []core.PeerID {
 	most := p.Standbys
 	if most == 0 {
 		most = defaultStandbys
 	}
 	ends := p.Encrypted && (s.first == 0 || s.end == len(p.Shards))
-	busy := map[*holder]bool{}
+	taken := map[*holder]int64{}
 	for _, other := range chain {
-		if h := p.holders[other.place]; !h.home || other.place == s.place {
-			busy[h] = true
-		}
+		taken[p.holders[other.place]] += p.need(other)
 	}
+	own := p.holders[s.place]
 	var able []*holder
 	for _, h := range all {
-		if !busy[h] && h.covers(s.first, s.end) && (!ends || h.home) {
+		if h != own && h.covers(s.first, s.end) && taken[h]+h.need[s.end]-h.need[s.first] <= h.free && (!ends || h.home) {
 			able = append(able, h)
 		}
 	}
@@ -69,15 +68,17 @@ func (p *problem) standIn(h *holder, s step) time.Duration {
 	return time.Duration(p.before[s.end]-p.before[s.first])*h.layerTime + h.roundTrip() + loadTime(h, s.first, s.end)/expectedTokens
 }
 
-// forecast adds up compute and ways. Stages work on a long prompt at the same time, so the slowest of them sets the
-// pace of it.
+// forecast adds up compute and ways. Peers work on a long prompt at the same time, so the slowest of them, with all its
+// segments, sets the pace of it.
 func (p *problem) forecast(chain []step) Forecast {
 	var token, row, load time.Duration
+	rows := make([]time.Duration, len(p.holders))
 	at := p.host()
 	for _, s := range chain {
 		h, layers := p.holders[s.place], time.Duration(p.before[s.end]-p.before[s.first])
 		token += p.way[at][s.place] + layers*h.layerTime
-		row = max(row, layers*h.rowTime)
+		rows[s.place] += layers * h.rowTime
+		row = max(row, rows[s.place])
 		load = max(load, loadTime(h, s.first, s.end))
 		at = s.place
 	}

@@ -19,7 +19,7 @@ const (
 	loadBytes       = 1 << 30                // weights a second that come into memory
 	expectedTokens  = 256                    // of a reply, over which loading is spread
 	exactHolders    = 16
-	maxHolders      = 40 // that a search looks at; fits the bits of a state
+	maxHolders      = 40 // that a search looks at; fits the bits of tight
 	defaultStandbys = 2
 )
 

@@ -96,11 +96,11 @@ type Plan struct {
 // Local tells whether the host runs every layer.
 func (p *Plan) Local() bool { return len(p.Segments) == 1 && p.Segments[0].Local }
 
-// Peers lists the peers of the chain besides the host, in its order.
+// Peers lists the peers of the chain besides the host, in its order, each once.
 func (p *Plan) Peers() []core.PeerID {
 	var list []core.PeerID
 	for _, s := range p.Segments {
-		if !s.Local {
+		if !s.Local && !slices.Contains(list, s.Peer) {
 			list = append(list, s.Peer)
 		}
 	}
@@ -108,8 +108,9 @@ func (p *Plan) Peers() []core.PeerID {
 }
 
 // Chain finds the cheapest chain: the least time per decoded token in compute and on the way from the host through
-// the ring and back, with few stages and windows that are in memory already. It is exact for up to 16 holders; among
-// more it searches the most promising ones. No chain is a *Refusal, which has an error code and every reason.
+// the ring and back, with few stages and windows that are in memory already. A peer may run several segments, with
+// others between them. It is exact for up to 16 holders; among more it searches the most promising ones. No chain is a
+// *Refusal, which has an error code and every reason.
 func Chain(r Request) (Plan, error) {
 	if err := r.check(); err != nil {
 		return Plan{}, err
@@ -125,7 +126,11 @@ func Chain(r Request) (Plan, error) {
 	p := newProblem(&r, chosen)
 	best, ok := p.search(anything)
 	if !ok {
-		return Plan{}, refuse(&r, append(rejected, Reason{Code: ReasonNoChain, Layers: r.layers(0, len(r.Shards))}))
+		// Somebody has room for each shard, and whatever joins may be joined: it is that peers lack room for all their parts.
+		return Plan{}, refuse(&r, append(rejected, Reason{Code: ReasonMemory, Layers: r.layers(0, len(r.Shards))}))
+	}
+	if tooLong(best) {
+		return Plan{}, refuse(&r, append(rejected, Reason{Code: ReasonTooLong, Layers: r.layers(0, len(r.Shards))}))
 	}
 	kept, keeps := p.keepPrefix(best)
 	plan := p.plan(kept, holders)
@@ -136,6 +141,23 @@ func Chain(r Request) (Plan, error) {
 	}
 	plan.Text = p.text(&plan)
 	return plan, nil
+}
+
+// Most segments of a chain, and of one peer in it, that nodes take part in.
+const (
+	maxSegments     = 64
+	segmentsPerPeer = 8
+)
+
+// tooLong tells whether a chain has more segments than nodes take.
+func tooLong(chain []step) bool {
+	count := map[int]int{}
+	for _, s := range chain {
+		if count[s.place]++; count[s.place] > segmentsPerPeer {
+			return true
+		}
+	}
+	return len(chain) > maxSegments
 }
 
 // maxRejected bounds Plan.Rejected.

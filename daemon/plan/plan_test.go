@@ -156,6 +156,34 @@ func TestHostInTheMiddle(t *testing.T) {
 	}
 }
 
+func TestPeerWithTwoParts(t *testing.T) {
+	a, b := node(t, "a", time.Millisecond, bitmap(0, 2)), node(t, "b", time.Millisecond, bitmap(1))
+	p := mustChain(t, request(t, 3, a, b))
+	if shape(p) != "a[0,1) b[1,2) a[2,3)" || !slices.Equal(p.Peers(), []core.PeerID{a.Peer, b.Peer}) {
+		t.Errorf("a peer on both sides of another: %s, peers %v", shape(p), p.Peers())
+	}
+	// Rows of a prompt pass a twice, 2 layers of 0.1 ms each time.
+	if got := p.Forecast.PrefillTokensPerSecond; got != 1000/0.4 {
+		t.Errorf("prefill %v", got)
+	}
+	if p = mustChain(t, request(t, 3, a, node(t, "self", time.Millisecond, bitmap(1)))); shape(p) != "a[0,1) self[1,2) a[2,3)" {
+		t.Errorf("a peer on both sides of the host: %s", shape(p))
+	}
+	// Each part fits a, both do not.
+	a.Holdings[0].Loaded, a.RAMMB = nil, 199
+	refused(t, request(t, 3, a, b), core.CodeInsufficientRAM, "not_enough_memory: layers 0-5")
+	c := node(t, "c", 50*time.Millisecond, bitmap(2))
+	if p = mustChain(t, request(t, 3, a, b, c)); shape(p) != "a[0,1) b[1,2) c[2,3)" {
+		t.Errorf("with another for the last part: %s", shape(p))
+	}
+	// More pieces of one peer than it takes part with.
+	even, odd := bitmap(), bitmap()
+	for i := range segmentsPerPeer + 1 {
+		even, odd = even.With(2*i), odd.With(2*i+1)
+	}
+	refused(t, request(t, 2*segmentsPerPeer+2, node(t, "a", 1, even), node(t, "b", 1, odd)), core.CodeNotReady, "too_many_stages")
+}
+
 func TestEncryptedPipelineBeginsAndEndsAtHome(t *testing.T) {
 	self := node(t, "self", 50*time.Millisecond, bitmap(0, 3))
 	all := node(t, "b", time.Millisecond, run(0, 4))
@@ -172,7 +200,7 @@ func TestEncryptedPipelineBeginsAndEndsAtHome(t *testing.T) {
 	refused(t, r, core.CodeNotReady, "first_and_last_not_here: layers 6-7")
 	// Both ends together must fit.
 	r.Peers[0].Holdings[0].Shards, r.Peers[0].Holdings[0].Loaded, r.Peers[0].RAMMB = bitmap(0, 3), nil, 150
-	refused(t, r, core.CodeNotReady, "peers_would_be_used_twice")
+	refused(t, r, core.CodeInsufficientRAM, "not_enough_memory: layers 0-7")
 }
 
 func refused(t *testing.T, r Request, code core.Code, text string) {
@@ -212,8 +240,6 @@ func TestEveryRefusalHasAReason(t *testing.T) {
 		change(&second)
 		refused(t, request(t, 4, first, second), code, "layers 4-7 at b")
 	}
-	// Two parts of one peer with another between them.
-	refused(t, request(t, 3, node(t, "a", 1, bitmap(0, 2)), node(t, "b", 1, bitmap(1))), core.CodeNotReady, "peers_would_be_used_twice")
 	refused(t, request(t, 3), core.CodeNotReady, "no_holder: layers 0-5")
 	var many []Peer
 	for i := range 60 {
@@ -238,7 +264,7 @@ func TestContextTakesMemory(t *testing.T) {
 	r := request(t, 2, b)
 	mustChain(t, r)
 	r.KVBytes = 10 << 20
-	refused(t, r, core.CodeNotReady, "peers_would_be_used_twice")
+	refused(t, r, core.CodeInsufficientRAM, "not_enough_memory: layers 0-3")
 }
 
 func TestPrefixIsKeptWhileItPays(t *testing.T) {
@@ -352,7 +378,7 @@ func spoil(p *Peer, r *Request, how int) {
 
 // allowed checks a chain against the request alone, without the code under test.
 func allowed(r *Request, segments []Segment) error {
-	at, used, home := 0, map[core.PeerID]bool{}, int64(0)
+	at, taken := 0, map[core.PeerID]int64{}
 	for i, s := range segments {
 		p := r.Peers[slices.IndexFunc(r.Peers, func(p Peer) bool { return p.Peer == s.Peer })]
 		self := p.Peer == r.Self
@@ -360,10 +386,9 @@ func allowed(r *Request, segments []Segment) error {
 			return fmt.Errorf("segment %d is out of order", i)
 		}
 		at = s.End
-		if used[p.Peer] && !self || i > 0 && segments[i-1].Peer == s.Peer {
-			return fmt.Errorf("segment %d: a peer twice", i)
+		if i > 0 && segments[i-1].Peer == s.Peer {
+			return fmt.Errorf("segment %d: a peer twice in a row", i)
 		}
-		used[p.Peer] = true
 		if p.Paused || p.Engine != r.Engine || slices.Contains(r.Exclude, p.Peer) || p.Holdings[0].Manifest != r.Manifest ||
 			!self && (p.Trust < r.MinTrust || p.Unreachable || p.Overloaded || p.Public != r.Public) {
 			return fmt.Errorf("segment %d is on a peer that may not be used", i)
@@ -371,7 +396,7 @@ func allowed(r *Request, segments []Segment) error {
 		if r.Encrypted && (s.First == 0 || s.End == len(r.Shards)) && !self {
 			return fmt.Errorf("segment %d: an end is not at home", i)
 		}
-		var need int64
+		need := taken[p.Peer]
 		for j := s.First; j < s.End; j++ {
 			if !p.Holdings[0].Shards.Has(j) {
 				return fmt.Errorf("segment %d: shard %d is not there", i, j)
@@ -380,11 +405,7 @@ func allowed(r *Request, segments []Segment) error {
 				need += r.Shards[j].Bytes + r.KVBytes*int64(r.Shards[j].Layers.Len())
 			}
 		}
-		if self {
-			home += need
-			need = home
-		}
-		if need > (p.RAMMB+p.VRAMMB)<<20 {
+		if taken[p.Peer] = need; need > (p.RAMMB+p.VRAMMB)<<20 {
 			return fmt.Errorf("segment %d does not fit", i)
 		}
 	}
@@ -474,19 +495,31 @@ func TestPlansAreAllowed(t *testing.T) {
 	}
 }
 
-// standbysFit checks that each standby in its place gives a chain that is allowed. Memory at home is not counted
-// twice here: the node asks for a new plan before it uses one.
+// standbysFit checks that each standby in its place gives a chain that is allowed; what it runs before and after becomes
+// one segment.
 func standbysFit(t *testing.T, r *Request, plan Plan) {
 	t.Helper()
 	for i, s := range plan.Segments {
 		for _, id := range s.Standbys {
 			changed := slices.Clone(plan.Segments)
 			changed[i].Peer, changed[i].Local = id, id == r.Self
-			if err := allowed(r, changed); err != nil && id != r.Self {
+			if err := allowed(r, joined(r, changed)); err != nil {
 				t.Fatalf("standby %s for %d of %s: %v", id, i, shape(plan), err)
 			}
 		}
 	}
+}
+
+// joined makes one segment of those in a row that are on one peer.
+func joined(r *Request, segments []Segment) (list []Segment) {
+	for _, s := range segments {
+		if n := len(list); n > 0 && list[n-1].Peer == s.Peer {
+			list[n-1].End, list[n-1].Layers = s.End, r.layers(list[n-1].First, s.End)
+			continue
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 // big is a swarm of 1,000 peers that hold runs of 100 models.

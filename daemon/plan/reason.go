@@ -12,19 +12,18 @@ type ReasonCode string
 
 // The reasons.
 const (
-	ReasonNoHolder    ReasonCode = "no_holder"                 // nobody has these layers
-	ReasonManifest    ReasonCode = "manifest_mismatch"         // has another file or cut of the model
-	ReasonEngine      ReasonCode = "engine_mismatch"           // runs another runtime version
-	ReasonExcluded    ReasonCode = "peer_lost"                 // was lost a moment ago
-	ReasonPaused      ReasonCode = "peer_paused"               // its owner paused it
-	ReasonUnreachable ReasonCode = "peer_unreachable"          // no connection
-	ReasonOverloaded  ReasonCode = "peer_overloaded"           // takes no more sessions
-	ReasonUntrusted   ReasonCode = "untrusted"                 // its trust score is too low
-	ReasonOtherSwarm  ReasonCode = "other_swarm"               // public where private is asked for, or the other way round
-	ReasonMemory      ReasonCode = "not_enough_memory"         // has the layers, but they do not fit
-	ReasonEnds        ReasonCode = "first_and_last_not_here"   // encrypted pipeline without them on the host
-	ReasonTooLong     ReasonCode = "too_many_stages"           // the layers are spread over too many peers
-	ReasonNoChain     ReasonCode = "peers_would_be_used_twice" // holders of parts that do not join, or memory at home for one of two parts only
+	ReasonNoHolder    ReasonCode = "no_holder"               // nobody has these layers
+	ReasonManifest    ReasonCode = "manifest_mismatch"       // has another file or cut of the model
+	ReasonEngine      ReasonCode = "engine_mismatch"         // runs another runtime version
+	ReasonExcluded    ReasonCode = "peer_lost"               // was lost a moment ago
+	ReasonPaused      ReasonCode = "peer_paused"             // its owner paused it
+	ReasonUnreachable ReasonCode = "peer_unreachable"        // no connection
+	ReasonOverloaded  ReasonCode = "peer_overloaded"         // takes no more sessions
+	ReasonUntrusted   ReasonCode = "untrusted"               // its trust score is too low
+	ReasonOtherSwarm  ReasonCode = "other_swarm"             // public where private is asked for, or the other way round
+	ReasonMemory      ReasonCode = "not_enough_memory"       // has the layers, but they do not fit, or not all of them together
+	ReasonEnds        ReasonCode = "first_and_last_not_here" // encrypted pipeline without them on the host
+	ReasonTooLong     ReasonCode = "too_many_stages"         // the layers are spread over too many peers, or in too many pieces
 )
 
 // Reason is why a peer is not used, or why some layers have nobody to run them.

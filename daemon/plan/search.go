@@ -2,6 +2,7 @@ package plan
 
 import (
 	"container/heap"
+	"encoding/binary"
 	"math"
 	"slices"
 	"time"
@@ -102,8 +103,8 @@ func (p *problem) cost(chain []step) (total time.Duration) {
 func (p *problem) mayBegin(place int) bool { return !p.Encrypted || place == p.home }
 func (p *problem) mayEnd(place int) bool   { return !p.Encrypted || place == p.home }
 
-// relax computes start and tail from the back. They forget that a peer runs one segment only, so they are never too
-// high, and mostly right.
+// relax computes start and tail from the back. They forget that the segments of one peer share its memory, so they are
+// never too high, and mostly right.
 func (p *problem) relax() {
 	n, places := len(p.Shards), len(p.holders)
 	p.start, p.tail = make([][]time.Duration, n), make([][]time.Duration, n+1)
@@ -141,8 +142,6 @@ func (p *problem) relax() {
 type state struct {
 	step
 	parent *state
-	used   uint64 // places other than home
-	memory int64  // that segments at home take so far
 	cost   time.Duration
 	least  time.Duration // of any chain that begins so
 }
@@ -175,9 +174,9 @@ const (
 	boundedBudget = 1 << 9
 )
 
-// search finds the cheapest chain in which no peer but the host appears twice. It goes on where the relaxed costs
-// promise most, so it mostly walks straight to the end. When its budget is spent it hurries, which finds a chain
-// that may cost more.
+// search finds the cheapest chain in which the segments of each peer fit its memory together. It goes on where the
+// relaxed costs promise most, so it mostly walks straight to the end. When its budget is spent it hurries, which finds
+// a chain that may cost more.
 func (p *problem) search(f filter) ([]step, bool) {
 	if p.start == nil {
 		p.relax()
@@ -196,8 +195,7 @@ func (p *problem) search(f filter) ([]step, bool) {
 // seen identifies what matters for the rest of a chain.
 type seen struct {
 	place, end int
-	used       uint64
-	memory     int64
+	tight      string
 }
 
 // explore is a best-first search; haste weighs the promise against what is spent already.
@@ -210,7 +208,7 @@ func (p *problem) explore(f filter, haste time.Duration, budget int) (chain []st
 		if s.end == len(p.Shards) {
 			return s.chain(), true, false
 		}
-		key := seen{s.place, s.end, s.used, s.memory}
+		key := seen{s.place, s.end, p.tight(s)}
 		if old, ok := best[key]; ok && old <= s.cost {
 			continue
 		}
@@ -227,27 +225,55 @@ func (p *problem) explore(f filter, haste time.Duration, budget int) (chain []st
 func (p *problem) expand(s *state, f filter, haste time.Duration, open *frontier) {
 	first := s.end
 	for c, h := range p.holders {
-		if c == s.place || s.used>>c&1 == 1 || p.start[first][c] >= never || first == 0 && !p.mayBegin(c) {
+		if c == s.place || p.start[first][c] >= never || first == 0 && !p.mayBegin(c) {
 			continue
 		}
-		way := s.cost + p.way[s.place][c]
-		for end := first + 1; end <= h.reach[first]; end++ {
+		way, room := s.cost+p.way[s.place][c], h.free-p.taken(s, c)
+		for end := first + 1; end <= h.reach[first] && h.need[end]-h.need[first] <= room; end++ {
 			rest := p.tail[end][c]
 			if rest >= never || f == split && h.home && first == 0 && end == len(p.Shards) {
 				continue
 			}
-			next := &state{step: step{c, first, end}, parent: s, used: s.used, memory: s.memory, cost: way + p.run(step{c, first, end})}
-			if h.home {
-				if next.memory += h.need[end] - h.need[first]; next.memory > h.free {
-					break
-				}
-			} else {
-				next.used |= 1 << c
-			}
+			next := &state{step: step{c, first, end}, parent: s, cost: way + p.run(step{c, first, end})}
 			next.least = next.cost + haste*rest
 			heap.Push(open, next)
 		}
 	}
+}
+
+// taken is the memory that a place gives to the chain so far.
+func (p *problem) taken(s *state, place int) (n int64) {
+	for ; s.parent != nil; s = s.parent {
+		if s.place == place {
+			n += p.need(s.step)
+		}
+	}
+	return n
+}
+
+// need is the memory that a segment takes of its peer.
+func (p *problem) need(s step) int64 {
+	h := p.holders[s.place]
+	return h.need[s.end] - h.need[s.first]
+}
+
+// tight writes down what is taken of the places where it could keep something from fitting later. Mostly there is
+// none, so that all ways to a place and shard are one state.
+func (p *problem) tight(s *state) string {
+	var key []byte
+	var done uint64
+	for at := s; at.parent != nil; at = at.parent {
+		h := p.holders[at.place]
+		if done>>at.place&1 == 1 {
+			continue
+		}
+		done |= 1 << at.place
+		if taken := p.taken(s, at.place); taken+h.need[len(p.Shards)]-h.need[s.end] > h.free {
+			key = append(key, byte(at.place))
+			key = binary.LittleEndian.AppendUint64(key, uint64(taken))
+		}
+	}
+	return string(key)
 }
 
 func (s *state) chain() (list []step) {
@@ -281,23 +307,28 @@ func (p *problem) keepPrefix(best []step) ([]step, bool) {
 // adopt finds a chain of segments among the holders, if it is allowed.
 func (p *problem) adopt(segments []Segment) ([]step, bool) {
 	var chain []step
-	var used uint64
-	var memory int64
 	at := 0
-	for _, s := range segments {
+	for i, s := range segments {
 		place := slices.IndexFunc(p.holders, func(h *holder) bool { return h.Peer.Peer == s.Peer })
-		if place < 0 || s.First != at || s.End <= at || s.End > len(p.Shards) || !p.holders[place].covers(s.First, s.End) || used>>place&1 == 1 {
+		if place < 0 || s.First != at || s.End <= at || s.End > len(p.Shards) || i > 0 && place == chain[i-1].place {
 			return nil, false
-		}
-		if h := p.holders[place]; h.home {
-			memory += h.need[s.End] - h.need[s.First]
-		} else {
-			used |= 1 << place
 		}
 		chain, at = append(chain, step{place, s.First, s.End}), s.End
 	}
 	if at != len(p.Shards) || !p.mayBegin(chain[0].place) || !p.mayEnd(chain[len(chain)-1].place) {
 		return nil, false
 	}
-	return chain, p.home < 0 || memory <= p.holders[p.home].free
+	return chain, p.fits(chain)
+}
+
+// fits tells whether every segment is at its peer, with memory for all of them.
+func (p *problem) fits(chain []step) bool {
+	taken := make([]int64, len(p.holders))
+	for _, s := range chain {
+		h := p.holders[s.place]
+		if taken[s.place] += p.need(s); !h.covers(s.first, s.end) || taken[s.place] > h.free {
+			return false
+		}
+	}
+	return true
 }
