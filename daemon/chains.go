@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,8 +150,11 @@ func (ch *chain) route(self core.PeerID) core.Route {
 	r := core.Route{Kind: core.RouteSplit}
 	spec, _ := ch.Chain()
 	for _, st := range spec.Stages {
-		if st.Peer != self {
-			r.Kind, r.Peers = core.RouteDistributed, append(r.Peers, st.Peer)
+		if st.Peer == self {
+			continue
+		}
+		if r.Kind = core.RouteDistributed; !slices.Contains(r.Peers, st.Peer) {
+			r.Peers = append(r.Peers, st.Peer)
 		}
 	}
 	if len(spec.Stages) == 1 && r.Kind == core.RouteSplit {

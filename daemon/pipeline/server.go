@@ -24,7 +24,7 @@ type ServerConfig struct {
 // Limits bound what others may use of this node.
 type Limits struct {
 	Sessions        int   // at once; 0 is 32
-	SessionsPerPeer int   // opened by one peer; 0 is 4
+	SessionsPerPeer int   // opened by one peer; 0 is 8: a chain may pass here more than once
 	Bytes           int64 // memory for batches of all sessions; 0 is 1 GiB
 }
 
@@ -33,7 +33,7 @@ func (l Limits) withDefaults() Limits {
 		l.Sessions = 32
 	}
 	if l.SessionsPerPeer <= 0 {
-		l.SessionsPerPeer = 4
+		l.SessionsPerPeer = 8
 	}
 	if l.Bytes <= 0 {
 		l.Bytes = 1 << 30

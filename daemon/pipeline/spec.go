@@ -48,7 +48,7 @@ const (
 )
 
 // Spec is a chain: which peers run which shards of a model. The stages follow one another from the first shard to
-// the last; those of the host itself may only be the first and the last.
+// the last. A peer, the host too, may have several, with others between them: each is a window and a session of its own.
 type Spec struct {
 	Model    core.ModelID
 	Manifest core.Digest
