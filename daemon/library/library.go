@@ -109,7 +109,7 @@ func (l *Library) sweep(ctx context.Context) {
 		}
 		for _, m := range l.all() {
 			for _, idle := range m.idleStages(limit) {
-				l.endStages(m, func(st *stage) bool { return st == idle && st.uses == 0 })
+				l.endStages(m, func(st *stage) bool { return st == idle.stage && st.uses == 0 && st.warm == 0 })
 			}
 			if idle, ok := m.idle(); ok && idle >= limit {
 				l.cfg.Log.Info("model was idle", "model", m.id.String(), "idle", idle.Round(time.Second))

@@ -69,6 +69,7 @@ func errPaused() error {
 func (l *Library) launch(m *model, s span) (*flight, bool) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	f := &flight{span: s, cancel: cancel, done: make(chan struct{})}
+	m.hurry()
 	m.flight = f
 	ok := l.spawn(func() {
 		defer cancel()
@@ -130,6 +131,7 @@ func (l *Library) replace(ctx context.Context, m *model, s span) error {
 		return core.Errorf(core.CodeUnsupported, "%s can only be loaded whole: %s", m.id, m.traits.refusal)
 	}
 	l.end(m)
+	l.clearCards()
 	set := l.cfg.Settings()
 	windows := m.windowCount(set)
 	p, err := l.place(ctx, m, s, windows, set.MaxBatchSize)

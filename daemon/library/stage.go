@@ -2,6 +2,7 @@ package library
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -38,6 +39,8 @@ type stage struct {
 	need   hardware.Use
 	uses   int
 	used   time.Time // when the last use ended
+	warm   int       // who wants it kept for later
+	spare  bool      // it was loaded for later only: nothing made room for it
 }
 
 // Window gives a window of the shards first to end, which is not in it, and loads it if need be. It stays until release
@@ -45,21 +48,30 @@ type stage struct {
 // another), CodeNotReady (shards are missing, or the node is paused), CodeUnsupported, CodeInsufficientRAM, CodeNoRuntime or
 // CodeEngineCrashed.
 func (l *Library) Window(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o WindowOptions) (engine.Window, func(), error) {
-	m, err := l.find(id)
+	m, key, err := l.stageOf(id, manifest, first, end, o.Half)
 	if err != nil {
 		return nil, nil, err
 	}
+	return l.acquire(ctx, m, key, o)
+}
+
+// stageOf finds the model of a window and checks that it can have it.
+func (l *Library) stageOf(id core.ModelID, manifest core.Digest, first, end int, half bool) (_ *model, key stageKey, err error) {
+	m, err := l.find(id)
+	if err != nil {
+		return nil, key, err
+	}
 	if m.digest != manifest {
-		return nil, nil, core.Errorf(core.CodeConflict, "model %s here is another file, or cut in another way", id)
+		return nil, key, core.Errorf(core.CodeConflict, "model %s here is another file, or cut in another way", id)
 	}
 	s := span{first, end}
 	if first < 0 || end <= first || end > len(m.manifest.Shards) {
-		return nil, nil, core.Errorf(core.CodeInvalidRequest, "model %s has no shards %d to %d", id, first, end-1)
+		return nil, key, core.Errorf(core.CodeInvalidRequest, "model %s has no shards %d to %d", id, first, end-1)
 	}
 	if s != m.whole() && m.traits.refusal != "" {
-		return nil, nil, core.Errorf(core.CodeUnsupported, "%s can only be loaded whole: %s", id, m.traits.refusal)
+		return nil, key, core.Errorf(core.CodeUnsupported, "%s can only be loaded whole: %s", id, m.traits.refusal)
 	}
-	return l.acquire(ctx, m, stageKey{span: s, half: o.Half}, o)
+	return m, stageKey{span: s, half: half}, nil
 }
 
 // Tokenizer gives the tokenizer of a model, of which no shard need be here. It stays until release is called.
@@ -71,44 +83,73 @@ func (l *Library) Tokenizer(ctx context.Context, id core.ModelID) (engine.Window
 	return l.acquire(ctx, m, stageKey{vocab: true}, WindowOptions{})
 }
 
+// acquire waits for a stage. One that found no room when it was loaded for later is loaded again, now that it is needed.
 func (l *Library) acquire(ctx context.Context, m *model, key stageKey, o WindowOptions) (engine.Window, func(), error) {
-	if l.Paused() {
-		return nil, nil, errPaused()
-	}
-	st, err := l.stage(m, key, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	release := func() { m.leaveStage(st) }
-	select {
-	case <-st.ready:
-	case <-ctx.Done():
+	for {
+		if l.Paused() {
+			return nil, nil, errPaused()
+		}
+		st, err := l.stage(m, key, o, false)
+		if err != nil {
+			return nil, nil, err
+		}
+		release := func() { m.leaveStage(st) }
+		err = st.wait(ctx, m)
+		if err == nil {
+			return st.window, release, nil
+		}
 		release()
-		return nil, nil, core.Errorf(core.CodeCancelled, "load shards of %s: %w", m.id, ctx.Err())
+		if ctx.Err() != nil || !st.spare || !comesBack(err) {
+			return nil, nil, err
+		}
 	}
-	if st.err != nil {
-		release()
-		return nil, nil, st.err
-	}
-	return st.window, release, nil
 }
 
-// stage takes a use of the stage of key, and starts it if it is not there.
-func (l *Library) stage(m *model, key stageKey, o WindowOptions) (*stage, error) {
+// comesBack tells whether what was loaded for later failed for a reason that does not hold once it is needed.
+func comesBack(err error) bool {
+	code := core.CodeOf(err)
+	return code == core.CodeInsufficientRAM || code == core.CodeCancelled
+}
+
+// wait returns when the stage is loaded.
+func (st *stage) wait(ctx context.Context, m *model) error {
+	select {
+	case <-st.ready:
+		return st.err
+	case <-ctx.Done():
+		return core.Errorf(core.CodeCancelled, "load shards of %s: %w", m.id, ctx.Err())
+	}
+}
+
+// stage takes a use of the stage of key, or a wish to keep it for later, and starts it if it is not there.
+func (l *Library) stage(m *model, key stageKey, o WindowOptions, later bool) (*stage, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if st, ok := m.stages[key]; ok && !st.dead() {
-		st.uses++
+		st.take(later)
 		return st, nil
 	}
+	if !later {
+		m.hurry()
+	}
 	ctx, cancel := context.WithCancel(l.ctx)
-	st := &stage{key: key, cancel: cancel, ready: make(chan struct{}), gone: make(chan struct{}), uses: 1}
+	st := &stage{key: key, cancel: cancel, ready: make(chan struct{}), gone: make(chan struct{}), spare: later}
+	st.take(later)
 	if !l.spawn(func() { l.keepStage(ctx, m, st, o) }) {
 		cancel()
 		return nil, core.Errorf(core.CodeNotReady, "the node is stopping")
 	}
 	m.stages[key] = st
 	return st, nil
+}
+
+// take counts a use, or a wish to keep the stage for later. The model's mutex is held.
+func (st *stage) take(later bool) {
+	if later {
+		st.warm++
+	} else {
+		st.uses++
+	}
 }
 
 // dead tells whether the stage's worker has ended. The model's mutex is held.
@@ -177,10 +218,7 @@ func (l *Library) loadStage(ctx context.Context, m *model, st *stage, o WindowOp
 		return nil, errMissing(m.id, missing)
 	}
 	sequences := min(64, 2*max(l.cfg.Settings().MaxBatchSize, o.Sequences)) // so that two hosts find room
-	p, err := l.place(ctx, m, s, 1, sequences)
-	for core.CodeOf(err) == core.CodeInsufficientRAM && l.makeRoom(ctx) {
-		p, err = l.place(ctx, m, s, 1, sequences)
-	}
+	p, err := l.placeStage(ctx, m, st, sequences)
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +234,19 @@ func (l *Library) loadStage(ctx context.Context, m *model, st *stage, o WindowOp
 	return m.meter.watch(w), nil
 }
 
+// placeStage finds room for a stage, which it makes for one that is needed now.
+func (l *Library) placeStage(ctx context.Context, m *model, st *stage, sequences int) (placement, error) {
+	if st.spare {
+		return l.placeSpare(ctx, m, st.key.span, sequences)
+	}
+	l.clearCards()
+	p, err := l.place(ctx, m, st.key.span, 1, sequences)
+	for core.CodeOf(err) == core.CodeInsufficientRAM && l.makeRoom(ctx) {
+		p, err = l.place(ctx, m, st.key.span, 1, sequences)
+	}
+	return p, err
+}
+
 func (m *model) dropStage(st *stage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -204,13 +255,21 @@ func (m *model) dropStage(st *stage) {
 	}
 }
 
-// idleStages are the stages that nobody has used for a time.
-func (m *model) idleStages(limit time.Duration) (list []*stage) {
+// idleStage is a stage without users.
+type idleStage struct {
+	m     *model
+	stage *stage
+	warm  bool // somebody wants it kept for later
+	used  time.Time
+}
+
+// idleStages are the stages that nobody has used for a time, nor wants to be kept; without a limit also those kept.
+func (m *model) idleStages(limit time.Duration) (list []idleStage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, st := range m.stages {
-		if st.uses == 0 && time.Since(st.used) >= limit {
-			list = append(list, st)
+		if st.uses == 0 && (limit == 0 || st.warm == 0 && time.Since(st.used) >= limit) {
+			list = append(list, idleStage{m, st, st.warm > 0, st.used})
 		}
 	}
 	return list
@@ -236,20 +295,25 @@ func (l *Library) endStages(m *model, which func(*stage) bool) (ended int, freed
 	return len(list), freed
 }
 
-// endIdleStage ends the stage of all models that was not used for longest; it is false when there is none.
+// endIdleStage ends a stage that nobody uses: one kept for later if there is one, else the one that was not used for
+// longest. It is false when there is none.
 func (l *Library) endIdleStage() bool {
-	var owner *model
-	var oldest *stage
+	var list []idleStage
 	for _, m := range l.all() {
-		for _, st := range m.idleStages(0) {
-			if oldest == nil || st.used.Before(oldest.used) {
-				owner, oldest = m, st
-			}
-		}
+		list = append(list, m.idleStages(0)...)
 	}
-	if oldest == nil {
+	if len(list) == 0 {
 		return false
 	}
-	n, _ := l.endStages(owner, func(st *stage) bool { return st == oldest && st.uses == 0 })
+	victim := slices.MinFunc(list, func(a, b idleStage) int {
+		switch {
+		case a.warm && !b.warm:
+			return -1
+		case b.warm && !a.warm:
+			return 1
+		}
+		return a.used.Compare(b.used)
+	})
+	n, _ := l.endStages(victim.m, func(st *stage) bool { return st == victim.stage && st.uses == 0 })
 	return n > 0
 }

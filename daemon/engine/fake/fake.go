@@ -22,7 +22,9 @@ type Config struct {
 	// the share of its layers.
 	StepTime time.Duration
 	RowTime  time.Duration
-	// Wait passes the time of a step; nil waits by a timer. It returns early when ctx ends.
+	// LoadTime is how long a window takes to load, whatever its layers; a vocabulary takes none.
+	LoadTime time.Duration
+	// Wait passes the time of a step or a load; nil waits by a timer. It returns early when ctx ends.
 	Wait func(ctx context.Context, d time.Duration)
 	// NoTrim makes a model whose sequences can only be dropped or copied whole.
 	NoTrim bool
@@ -62,9 +64,14 @@ func (e *Engine) Info(context.Context) (engine.RuntimeInfo, error) {
 }
 
 // Load implements engine.Engine. The model folder is not read; a shard is one layer.
-func (e *Engine) Load(_ context.Context, spec engine.Spec) (engine.Window, error) {
+func (e *Engine) Load(ctx context.Context, spec engine.Spec) (engine.Window, error) {
 	if !spec.VocabOnly && (spec.FirstShard < 0 || spec.EndShard <= spec.FirstShard || spec.EndShard > e.cfg.Layers) {
 		return nil, core.Errorf(core.CodeInvalidRequest, "shards %d to %d are not a window of %d", spec.FirstShard, spec.EndShard, e.cfg.Layers)
+	}
+	if e.cfg.LoadTime > 0 && !spec.VocabOnly {
+		if e.cfg.Wait(ctx, e.cfg.LoadTime); ctx.Err() != nil {
+			return nil, core.Errorf(core.CodeCancelled, "load shards %d to %d: %w", spec.FirstShard, spec.EndShard, context.Cause(ctx))
+		}
 	}
 	w := newWindow(e.cfg, spec)
 	e.mu.Lock()

@@ -1,0 +1,77 @@
+package library
+
+import (
+	"context"
+
+	"github.com/shoal-p2p/shoal/daemon/config"
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/hardware"
+)
+
+// sparePart is how much of the free memory, as one part of so many, a window that is kept for later must leave free.
+const sparePart = 4
+
+// Warm loads a window as Window does, before it is needed, if there is room for it beside all that is in memory. It
+// stays until release is called, or until somebody needs its memory or the model is unloaded: then gone is closed.
+// Errors are those of Window.
+func (l *Library) Warm(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o WindowOptions) (gone <-chan struct{}, release func(), err error) {
+	m, key, err := l.stageOf(id, manifest, first, end, o.Half)
+	if err != nil {
+		return nil, nil, err
+	}
+	if l.Paused() {
+		return nil, nil, errPaused()
+	}
+	if l.cfg.Settings().Contribution == config.Minimal {
+		return nil, nil, core.Errorf(core.CodeInsufficientRAM, "this PC gives little of itself and keeps nothing in memory for later")
+	}
+	st, err := l.stage(m, key, o, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	release = func() { l.cool(m, st) }
+	if err := st.wait(ctx, m); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return st.gone, release, nil
+}
+
+// cool takes back a wish to keep a stage. One that was never used then ends, with its load if that is still under way;
+// others stay as they do without such a wish.
+func (l *Library) cool(m *model, st *stage) {
+	m.mu.Lock()
+	st.warm--
+	m.mu.Unlock()
+	l.endStages(m, func(other *stage) bool { return other == st && st.warm == 0 && st.uses == 0 && st.used.IsZero() })
+}
+
+// placeSpare is place for a window that is kept for later: it makes no room and does not take the last that is free.
+func (l *Library) placeSpare(ctx context.Context, m *model, s span, sequences int) (placement, error) {
+	p, err := l.place(ctx, m, s, 1, sequences)
+	if err != nil {
+		return p, err
+	}
+	if ram, _ := l.cfg.Hardware.Free(ctx); p.need.RAM > ram-ram/sparePart {
+		return p, core.Errorf(core.CodeInsufficientRAM, "shards of %s, kept for later, would take %d of the %d MiB of memory that are free",
+			m.id, p.need.RAM/hardware.MiB, ram/hardware.MiB)
+	}
+	return p, nil
+}
+
+// hurry stops loads of the model that are for later, since one that is needed now would wait for them. The mutex is held.
+func (m *model) hurry() {
+	for _, st := range m.stages {
+		if st.spare && st.uses == 0 && st.window == nil {
+			st.cancel()
+		}
+	}
+}
+
+// clearCards ends the stages on a graphics card that are kept for later: what is needed now gets all of the card, and
+// would not notice that it could have had more.
+func (l *Library) clearCards() {
+	for _, m := range l.all() {
+		l.endStages(m, func(st *stage) bool { return st.spare && st.uses == 0 && st.used.IsZero() && st.need.VRAM > 0 })
+	}
+}
