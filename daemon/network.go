@@ -74,7 +74,7 @@ func (n *Node) openNetwork() (err error) {
 		Download: func() int64 { return bytesPerSecond(n.settings.Get().MaxDownloadMbps) },
 		Quota:    func() int64 { return n.settings.Get().MaxDiskMB * hardware.MiB }, Events: n.events, Log: n.log,
 	})
-	w.stages = pipeline.NewServer(pipeline.ServerConfig{Network: w.swarm, Windows: windows{n}, Log: n.log, Allow: n.allowStage})
+	w.stages = pipeline.NewServer(pipeline.ServerConfig{Network: w.swarm, Windows: windows{n}, Warmer: windows{n}, Log: n.log, Allow: n.allowStage})
 	w.chains = newChains(n)
 	return nil
 }
@@ -150,9 +150,16 @@ type windows struct{ n *Node }
 
 // Acquire implements pipeline.Windows.
 func (w windows) Acquire(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o pipeline.Options) (engine.Window, func(), error) {
-	return w.n.Window(ctx, id, manifest, first, end, library.WindowOptions{
-		Context: o.Context, Sequences: o.Sequences, BatchRows: o.BatchRows, Half: o.Half,
-	})
+	return w.n.Window(ctx, id, manifest, first, end, windowOptions(o))
+}
+
+// Warm implements pipeline.Warmer.
+func (w windows) Warm(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o pipeline.Options) (<-chan struct{}, func(), error) {
+	return w.n.Library.Warm(ctx, id, manifest, first, end, windowOptions(o))
+}
+
+func windowOptions(o pipeline.Options) library.WindowOptions {
+	return library.WindowOptions{Context: o.Context, Sequences: o.Sequences, BatchRows: o.BatchRows, Half: o.Half}
 }
 
 // The rhythm of announcements when nothing changes, which free memory does all the time.

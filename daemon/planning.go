@@ -104,7 +104,7 @@ func (p planner) Chain(ctx context.Context, exclude []core.PeerID) (pipeline.Spe
 		return pipeline.Spec{}, err
 	}
 	set := p.n.settings.Get()
-	spec := pipeline.Spec{Model: b.ID, Manifest: b.Manifest}
+	spec := pipeline.Spec{Model: b.ID, Manifest: b.Manifest, Text: chosen.Text}
 	spec.Sequences = set.MaxBatchSize
 	if spec.Context = set.ContextSize; spec.Context == 0 {
 		spec.Context = min(max(b.Context, 512)*set.MaxBatchSize, chainTokens)
@@ -112,7 +112,6 @@ func (p planner) Chain(ctx context.Context, exclude []core.PeerID) (pipeline.Spe
 	for _, s := range chosen.Segments {
 		spec.Stages = append(spec.Stages, pipeline.Stage{Peer: s.Peer, FirstShard: s.First, EndShard: s.End})
 	}
-	p.n.log.Info("chain chosen", "model", b.ID.String(), "text", chosen.Text)
 	return spec, nil
 }
 

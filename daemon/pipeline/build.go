@@ -10,12 +10,15 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
 )
 
-// build asks for a chain and opens it: runs of other nodes are pipes, this node's stages windows.
-func (r *Runner) build(ctx context.Context) (_ *line, err error) {
-	sp, err := r.plan(ctx)
-	if err != nil {
+// build opens the chain that was prepared, or asks for one: runs of other nodes are pipes, this node's stages windows.
+func (r *Runner) build(ctx context.Context, prepared *Spec) (_ *line, err error) {
+	var sp Spec
+	if prepared != nil {
+		sp = *prepared
+	} else if sp, err = r.plan(ctx); err != nil {
 		return nil, err
 	}
+	r.cfg.Log.Info("chain chosen", "model", sp.Model.String(), "text", sp.Text, "prepared", prepared != nil)
 	if len(sp.Stages) == 0 {
 		return nil, core.Errorf(core.CodeInvalidRequest, "chain without stages")
 	}

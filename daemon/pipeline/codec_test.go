@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
@@ -130,6 +132,28 @@ func FuzzReadOpen(f *testing.F) {
 		}
 		if o.self().Peer != self || len(o.chain) > maxStages || o.credits > maxCredits || o.options.BatchRows > maxRows {
 			t.Fatalf("accepted %+v", o)
+		}
+	})
+}
+
+func FuzzReadWarm(f *testing.F) {
+	id, _ := core.ParseModelID("m")
+	sp := Spec{Model: id, Options: Options{Context: 4096, Sequences: 8, BatchRows: 512}}
+	good, err := proto.Marshal(warmMessage(sp, Stage{FirstShard: 2, EndShard: 4}))
+	if err != nil {
+		f.Fatal(err)
+	}
+	if w, err := readWarm(good); err != nil || w.stage != (Stage{FirstShard: 2, EndShard: 4}) || w.options != sp.Options || w.model != id {
+		f.Fatalf("%+v, %v", w, err)
+	}
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		w, err := readWarm(data)
+		if err != nil {
+			return
+		}
+		if w.stage.FirstShard < 0 || w.stage.EndShard > 4096 || w.stage.EndShard <= w.stage.FirstShard || !w.options.within() {
+			t.Fatalf("accepted %+v", w)
 		}
 	})
 }

@@ -24,6 +24,7 @@ const (
 	ping
 	cancelled
 	fault
+	warm
 )
 
 const (

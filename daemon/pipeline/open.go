@@ -66,15 +66,20 @@ func checkStages(chain []Stage) error {
 	return nil
 }
 
+func within(n, most int) bool { return n >= 1 && n <= most }
+
+// within tells whether the sizes are some that a stage may be asked for.
+func (o Options) within() bool {
+	return within(o.Context, maxContext) && within(o.Sequences, maxSequences) && within(o.BatchRows, maxRows)
+}
+
 func (o *opening) check(self, from core.PeerID) error {
-	within := func(n, most int) bool { return n >= 1 && n <= most }
 	switch {
 	case o.index >= len(o.chain) || o.chain[o.index].Peer != self:
 		return core.Errorf(core.CodeInvalidRequest, "stage %d of %d is not this node", o.index, len(o.chain))
 	case o.index == 0 && from != o.host || o.index > 0 && from != o.chain[o.index-1].Peer:
 		return core.Errorf(core.CodeForbidden, "peer %s is not the one before stage %d", from, o.index)
-	case !within(o.options.Context, maxContext) || !within(o.options.Sequences, maxSequences) ||
-		!within(o.options.BatchRows, maxRows) || !within(o.credits, maxCredits):
+	case !o.options.within() || !within(o.credits, maxCredits):
 		return core.Errorf(core.CodeInvalidRequest, "session of %d tokens, %d sequences, %d rows, %d credits",
 			o.options.Context, o.options.Sequences, o.options.BatchRows, o.credits)
 	}

@@ -32,37 +32,111 @@ type windows struct {
 	engine engine.Engine
 	spec   engine.Spec
 
-	mu     sync.Mutex // guards loaded and uses
-	loaded map[[2]int]engine.Window
-	uses   int
+	mu      sync.Mutex // guards the rest
+	loaded  map[[2]int]engine.Window
+	loading map[[2]int]chan struct{}
+	uses    int
+	warm    map[[2]int]chan struct{} // closed when the window is given up
+	full    bool                     // no room to keep anything warm
 }
 
 func newWindows(e engine.Engine, spec engine.Spec) *windows {
-	return &windows{engine: e, spec: spec, loaded: map[[2]int]engine.Window{}}
+	return &windows{engine: e, spec: spec, loaded: map[[2]int]engine.Window{}, loading: map[[2]int]chan struct{}{}, warm: map[[2]int]chan struct{}{}}
 }
 
 func (w *windows) Acquire(ctx context.Context, id core.ModelID, digest core.Digest, first, end int, o pipeline.Options) (engine.Window, func(), error) {
 	if id != model || digest != manifest {
 		return nil, nil, core.Errorf(core.CodeNotFound, "no model %s", id)
 	}
+	key := [2]int{first, end}
+	if err := w.load(ctx, key, o.Half); err != nil {
+		return nil, nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	key := [2]int{first, end}
-	if w.loaded[key] == nil {
-		spec := w.spec
-		spec.FirstShard, spec.EndShard, spec.Half = first, end, o.Half
-		loaded, err := w.engine.Load(ctx, spec)
-		if err != nil {
-			return nil, nil, err
-		}
-		w.loaded[key] = loaded
-	}
 	w.uses++
 	return w.loaded[key], func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.uses--
 	}, nil
+}
+
+// load loads a window that is not there. No lock is held meanwhile, which would stop the time of a bubble.
+func (w *windows) load(ctx context.Context, key [2]int, half bool) error {
+	for {
+		w.mu.Lock()
+		under, there := w.loading[key], w.loaded[key] != nil
+		if !there && under == nil {
+			w.loading[key] = make(chan struct{})
+		}
+		w.mu.Unlock()
+		if there {
+			return nil
+		}
+		if under == nil {
+			break
+		}
+		select {
+		case <-under:
+		case <-ctx.Done():
+			return core.Errorf(core.CodeCancelled, "wait for a load: %w", ctx.Err())
+		}
+	}
+	spec := w.spec
+	spec.FirstShard, spec.EndShard, spec.Half = key[0], key[1], half
+	loaded, err := w.engine.Load(ctx, spec)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil {
+		w.loaded[key] = loaded
+	}
+	close(w.loading[key])
+	delete(w.loading, key)
+	return err
+}
+
+// Warm implements pipeline.Warmer.
+func (w *windows) Warm(ctx context.Context, _ core.ModelID, _ core.Digest, first, end int, o pipeline.Options) (<-chan struct{}, func(), error) {
+	key := [2]int{first, end}
+	w.mu.Lock()
+	full := w.full
+	w.mu.Unlock()
+	if full {
+		return nil, nil, core.Errorf(core.CodeInsufficientRAM, "no room")
+	}
+	if err := w.load(ctx, key, o.Half); err != nil {
+		return nil, nil, err
+	}
+	gone := make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.warm[key] = gone
+	return gone, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.warm, key)
+	}, nil
+}
+
+// kept is how many windows are kept warm.
+func (w *windows) kept() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.warm)
+}
+
+// fill takes away the room for warm windows, or gives it back.
+func (w *windows) fill(full bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.full = full
+	for key, gone := range w.warm {
+		if full {
+			close(gone)
+			delete(w.loaded, key)
+		}
+	}
 }
 
 func (w *windows) close() {
@@ -102,7 +176,7 @@ func newSwarm(t testing.TB, cfg fake.Config, names ...string) *swarm {
 
 func (s *swarm) join(name string) *node {
 	n := &node{Peer: s.net.Join(name), windows: newWindows(fake.New(s.model), s.spec), ended: make(chan struct{})}
-	n.server = pipeline.NewServer(pipeline.ServerConfig{Network: n.Peer, Windows: n.windows, Log: discarded, Limits: s.limits})
+	n.server = pipeline.NewServer(pipeline.ServerConfig{Network: n.Peer, Windows: n.windows, Warmer: n.windows, Log: discarded, Limits: s.limits})
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	go func() {

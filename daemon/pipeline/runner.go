@@ -41,14 +41,16 @@ type RunnerConfig struct {
 	RebuildLimit time.Duration
 }
 
-// Runner is an engine.Runner over whichever chain there is. When a peer is lost, it builds another chain without that
+// Runner is an engine.Runner over whichever chain there is. While it has one, it has the windows of the chain that would
+// take over kept warm where there is room. When a peer is lost, it builds another chain without that
 // peer and goes on with every job there: it runs the prompt and the tokens that the job has brought, and what is
 // emitted then is new. At temperature 0 the reply is the one that the lost chain would have given. A job that samples
 // with a seed gets a seed made of that one and of the number of tokens so far: the reply stays a function of its seed
 // and of where the chain was lost. A job that no chain takes up in time ends with an error.
 type Runner struct {
 	engine.Tokenizer
-	cfg RunnerConfig
+	cfg      RunnerConfig
+	standbys *standbys
 
 	mu       sync.Mutex // guards all below
 	line     *line      // nil while there is none
@@ -81,17 +83,23 @@ func NewRunner(cfg RunnerConfig) *Runner {
 	if cfg.RebuildLimit <= 0 {
 		cfg.RebuildLimit = rebuildLimit
 	}
-	return &Runner{
+	r := &Runner{
 		Tokenizer: cfg.Tokenizer, cfg: cfg, changed: make(chan struct{}), excluded: map[core.PeerID]time.Time{},
 		why: core.Errorf(core.CodeNotReady, "the chain is being built"),
 	}
+	r.standbys = newStandbys(&r.cfg)
+	return r
 }
 
 // Run keeps a chain up until ctx ends. It returns nil when all jobs have ended.
 func (r *Runner) Run(ctx context.Context) error {
 	retry, gone := firstRetry, time.Time{}
+	r.standbys.ctx = ctx
+	defer r.standbys.work.Wait()
+	var prepared *Spec // for the loss of a moment ago
 	for ctx.Err() == nil {
-		l, err := r.build(ctx)
+		l, err := r.build(ctx, prepared)
+		prepared = nil
 		if err != nil {
 			if ctx.Err() == nil {
 				r.cfg.Log.Warn("chain not built", "err", err)
@@ -112,13 +120,14 @@ func (r *Runner) Run(ctx context.Context) error {
 			}
 		})
 		r.set(l, nil)
-		err = l.Run(ctx)
+		err = r.use(ctx, l)
 		gone = time.Now()
 		if err == nil {
 			err = core.Errorf(core.CodeNotReady, "the model is being unloaded")
 		} else {
 			r.count(func(s *RunnerStats) { s.Lost++ })
 			r.exclude(err)
+			prepared = r.prepared(err)
 			r.cfg.Log.Warn("chain lost", "model", l.spec.Model.String(), "err", err)
 		}
 		r.set(nil, err)
@@ -130,6 +139,34 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.mu.Unlock()
 	return nil
 }
+
+// use runs a chain until it ends, and keeps its standbys warm meanwhile.
+func (r *Runner) use(ctx context.Context, l *line) error {
+	caring, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() { r.standbys.keep(caring, l.spec, r.exclusions) })
+	defer group.Wait()
+	defer stop()
+	return l.Run(ctx)
+}
+
+// prepared is the chain that was kept warm for the loss of the peer that err names; nil if there is none, or if it has
+// a peer that was lost too.
+func (r *Runner) prepared(err error) *Spec {
+	l, ok := errors.AsType[*Lost](err)
+	if !ok {
+		return nil
+	}
+	sp, ok := r.standbys.instead(l.Peer)
+	lost := r.exclusions()
+	if !ok || slices.ContainsFunc(sp.Stages, func(st Stage) bool { return slices.Contains(lost, st.Peer) }) {
+		return nil
+	}
+	return &sp
+}
+
+// Standbys lists the stages of the chain that would take over if a peer were lost; there are none where none is known.
+func (r *Runner) Standbys(peer core.PeerID) []Standby { return r.standbys.report(peer) }
 
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)

@@ -11,10 +11,11 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/swarm/wire"
 )
 
-// ServerConfig is what a Server works with. Allow and Limits may be zero.
+// ServerConfig is what a Server works with. Warmer, Allow and Limits may be zero.
 type ServerConfig struct {
 	Network core.Network
 	Windows Windows
+	Warmer  Warmer // nil keeps no windows warm
 	Log     *slog.Logger
 	// Allow may refuse a session: peer is who opened the stream, host who it says the chain is for. nil allows all.
 	Allow  func(peer, host core.PeerID, model core.ModelID) error
@@ -26,6 +27,7 @@ type Limits struct {
 	Sessions        int   // at once; 0 is 32
 	SessionsPerPeer int   // opened by one peer; 0 is 8: a chain may pass here more than once
 	Bytes           int64 // memory for batches of all sessions; 0 is 1 GiB
+	WarmPerPeer     int   // windows kept warm for one peer, a quarter of those for all; 0 is 4
 }
 
 func (l Limits) withDefaults() Limits {
@@ -37,6 +39,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Bytes <= 0 {
 		l.Bytes = 1 << 30
+	}
+	if l.WarmPerPeer <= 0 {
+		l.WarmPerPeer = 4
 	}
 	return l
 }
@@ -60,6 +65,7 @@ type Server struct {
 	meetings map[sessionID]*meeting
 	attached map[core.PeerID]int // streams that wait for their session
 	stations map[engine.Window]*station
+	warmed   map[core.PeerID]int // windows kept warm
 }
 
 // meeting is where the last stage of a session meets the stream that its host opened for the results.
@@ -75,6 +81,7 @@ func NewServer(cfg ServerConfig) *Server {
 	return &Server{
 		cfg: cfg, streams: map[core.PeerID]int{}, perPeer: map[core.PeerID]int{}, meetings: map[sessionID]*meeting{},
 		attached: map[core.PeerID]int{}, stations: map[engine.Window]*station{},
+		warmed: map[core.PeerID]int{},
 	}
 }
 
@@ -124,7 +131,7 @@ func (s *Server) end(peer core.PeerID) {
 	s.work.Done()
 }
 
-// handle takes a stream of another node: the beginning of a session, or the line for its results.
+// handle takes a stream of another node: the beginning of a session, the line for its results, or a wish for a window.
 func (s *Server) handle(stream core.Stream) {
 	ctx, ok := s.begin(stream.Peer())
 	if !ok {
@@ -141,6 +148,8 @@ func (s *Server) handle(stream core.Stream) {
 			err = s.open(ctx, stream, in, body)
 		case kindAttach:
 			err = s.attach(ctx, stream, body)
+		case kindWarm:
+			err = s.warm(ctx, stream, in, body)
 		default:
 			err = core.Errorf(core.CodeInvalidRequest, "stream begins with a frame of kind %d", kind)
 		}

@@ -21,6 +21,8 @@ const (
 	kindPing
 	kindCancel
 	kindFault
+	kindWarm
+	kindWarmth
 )
 
 // Kinds of payload frames.
@@ -53,7 +55,8 @@ type Spec struct {
 	Model    core.ModelID
 	Manifest core.Digest
 	Stages   []Stage
-	Half     bool // rows may travel as half floats
+	Half     bool   // rows may travel as half floats
+	Text     string // why this chain, in words
 	Options
 }
 
@@ -92,6 +95,14 @@ type Windows interface {
 	// keep to sequences of its own. The window's sizes need not be those of the options. Errors have code
 	// core.CodeNotFound, CodeConflict (another manifest), CodeInsufficientRAM, CodeNotReady or CodeEngineCrashed.
 	Acquire(ctx context.Context, model core.ModelID, manifest core.Digest, firstShard, endShard int, o Options) (w engine.Window, release func(), err error)
+}
+
+// Warmer keeps windows of this PC in memory for later. The library implements it.
+type Warmer interface {
+	// Warm loads a window before it is needed, if there is room for it beside all that is in memory. It stays until
+	// release is called, or until something else needs the memory: then gone is closed. Errors are those of
+	// Windows.Acquire.
+	Warm(ctx context.Context, model core.ModelID, manifest core.Digest, firstShard, endShard int, o Options) (gone <-chan struct{}, release func(), err error)
 }
 
 // Lost says which peer ended a chain.

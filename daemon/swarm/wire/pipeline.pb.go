@@ -627,6 +627,153 @@ func (x *PipelineFault) GetPeer() string {
 	return ""
 }
 
+// Warm is the first frame of a stream by which a host asks a node to have a window in memory before it is needed. The
+// node answers with Warmth until it gives the window up (Fault) or the host ends the stream.
+type PipelineWarm struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Manifest      []byte                 `protobuf:"bytes,2,opt,name=manifest,proto3" json:"manifest,omitempty"` // digest of the model's manifest
+	FirstShard    uint32                 `protobuf:"varint,3,opt,name=first_shard,json=firstShard,proto3" json:"first_shard,omitempty"`
+	EndShard      uint32                 `protobuf:"varint,4,opt,name=end_shard,json=endShard,proto3" json:"end_shard,omitempty"`
+	Half          bool                   `protobuf:"varint,5,opt,name=half,proto3" json:"half,omitempty"` // as in Open
+	Context       uint32                 `protobuf:"varint,6,opt,name=context,proto3" json:"context,omitempty"`
+	Sequences     uint32                 `protobuf:"varint,7,opt,name=sequences,proto3" json:"sequences,omitempty"`
+	BatchRows     uint32                 `protobuf:"varint,8,opt,name=batch_rows,json=batchRows,proto3" json:"batch_rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PipelineWarm) Reset() {
+	*x = PipelineWarm{}
+	mi := &file_wire_pipeline_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PipelineWarm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PipelineWarm) ProtoMessage() {}
+
+func (x *PipelineWarm) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_pipeline_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PipelineWarm.ProtoReflect.Descriptor instead.
+func (*PipelineWarm) Descriptor() ([]byte, []int) {
+	return file_wire_pipeline_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PipelineWarm) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *PipelineWarm) GetManifest() []byte {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *PipelineWarm) GetFirstShard() uint32 {
+	if x != nil {
+		return x.FirstShard
+	}
+	return 0
+}
+
+func (x *PipelineWarm) GetEndShard() uint32 {
+	if x != nil {
+		return x.EndShard
+	}
+	return 0
+}
+
+func (x *PipelineWarm) GetHalf() bool {
+	if x != nil {
+		return x.Half
+	}
+	return false
+}
+
+func (x *PipelineWarm) GetContext() uint32 {
+	if x != nil {
+		return x.Context
+	}
+	return 0
+}
+
+func (x *PipelineWarm) GetSequences() uint32 {
+	if x != nil {
+		return x.Sequences
+	}
+	return 0
+}
+
+func (x *PipelineWarm) GetBatchRows() uint32 {
+	if x != nil {
+		return x.BatchRows
+	}
+	return 0
+}
+
+// Warmth says every two seconds how it stands with a window.
+type PipelineWarmth struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Loaded        bool                   `protobuf:"varint,1,opt,name=loaded,proto3" json:"loaded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PipelineWarmth) Reset() {
+	*x = PipelineWarmth{}
+	mi := &file_wire_pipeline_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PipelineWarmth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PipelineWarmth) ProtoMessage() {}
+
+func (x *PipelineWarmth) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_pipeline_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PipelineWarmth.ProtoReflect.Descriptor instead.
+func (*PipelineWarmth) Descriptor() ([]byte, []int) {
+	return file_wire_pipeline_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PipelineWarmth) GetLoaded() bool {
+	if x != nil {
+		return x.Loaded
+	}
+	return false
+}
+
 var File_wire_pipeline_proto protoreflect.FileDescriptor
 
 const file_wire_pipeline_proto_rawDesc = "" +
@@ -683,7 +830,20 @@ const file_wire_pipeline_proto_rawDesc = "" +
 	"\rPipelineFault\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
-	"\x04peer\x18\x03 \x01(\tR\x04peerB.Z,github.com/shoal-p2p/shoal/daemon/swarm/wireb\x06proto3"
+	"\x04peer\x18\x03 \x01(\tR\x04peer\"\xe9\x01\n" +
+	"\fPipelineWarm\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
+	"\bmanifest\x18\x02 \x01(\fR\bmanifest\x12\x1f\n" +
+	"\vfirst_shard\x18\x03 \x01(\rR\n" +
+	"firstShard\x12\x1b\n" +
+	"\tend_shard\x18\x04 \x01(\rR\bendShard\x12\x12\n" +
+	"\x04half\x18\x05 \x01(\bR\x04half\x12\x18\n" +
+	"\acontext\x18\x06 \x01(\rR\acontext\x12\x1c\n" +
+	"\tsequences\x18\a \x01(\rR\tsequences\x12\x1d\n" +
+	"\n" +
+	"batch_rows\x18\b \x01(\rR\tbatchRows\"(\n" +
+	"\x0ePipelineWarmth\x12\x16\n" +
+	"\x06loaded\x18\x01 \x01(\bR\x06loadedB.Z,github.com/shoal-p2p/shoal/daemon/swarm/wireb\x06proto3"
 
 var (
 	file_wire_pipeline_proto_rawDescOnce sync.Once
@@ -697,7 +857,7 @@ func file_wire_pipeline_proto_rawDescGZIP() []byte {
 	return file_wire_pipeline_proto_rawDescData
 }
 
-var file_wire_pipeline_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_wire_pipeline_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_wire_pipeline_proto_goTypes = []any{
 	(*PipelineOpen)(nil),   // 0: shoal.pipeline.PipelineOpen
 	(*PipelineStage)(nil),  // 1: shoal.pipeline.PipelineStage
@@ -708,6 +868,8 @@ var file_wire_pipeline_proto_goTypes = []any{
 	(*PipelinePing)(nil),   // 6: shoal.pipeline.PipelinePing
 	(*PipelineCancel)(nil), // 7: shoal.pipeline.PipelineCancel
 	(*PipelineFault)(nil),  // 8: shoal.pipeline.PipelineFault
+	(*PipelineWarm)(nil),   // 9: shoal.pipeline.PipelineWarm
+	(*PipelineWarmth)(nil), // 10: shoal.pipeline.PipelineWarmth
 }
 var file_wire_pipeline_proto_depIdxs = []int32{
 	1, // 0: shoal.pipeline.PipelineOpen.chain:type_name -> shoal.pipeline.PipelineStage
@@ -730,7 +892,7 @@ func file_wire_pipeline_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_pipeline_proto_rawDesc), len(file_wire_pipeline_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
