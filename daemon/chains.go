@@ -85,6 +85,22 @@ func (c *chains) let(id core.ModelID) {
 	c.end(func(other core.ModelID, ch *chain) bool { return other == id && ch.uses == 0 })
 }
 
+// takesOver describes what is kept ready for the loss of a node, if it is a stage of the model's chain.
+func (c *chains) takesOver(id core.ModelID, peer core.PeerID) (list []core.PlanStandby) {
+	c.mu.Lock()
+	ch := c.by[id]
+	c.mu.Unlock()
+	if ch == nil {
+		return nil
+	}
+	for _, s := range ch.Standbys(peer) {
+		list = append(list, core.PlanStandby{
+			NodeID: s.Peer.String(), FirstShard: s.FirstShard, EndShard: s.EndShard, Warmth: string(s.Warmth), Why: s.Why,
+		})
+	}
+	return list
+}
+
 // acquire returns the chain of a model, ready to run. release is called once.
 func (c *chains) acquire(ctx context.Context, b library.Blueprint) (ch *chain, release func(), err error) {
 	// A chain that was lost while nobody used it has grudges that may be out of date: the plan says that there is one.

@@ -138,6 +138,9 @@ func (n *Node) Plan(ctx context.Context, id core.ModelID) (core.PlanReport, erro
 	for _, a := range p.Alternatives {
 		out.Alternatives = append(out.Alternatives, core.PlanAlternative{Name: a.Name, Segments: segments(a.Segments), Forecast: forecast(a.Forecast)})
 	}
+	for i, s := range p.Segments {
+		out.Segments[i].TakesOver = n.network.chains.takesOver(id, s.Peer)
+	}
 	if b.Complete && !p.Local() && !outruns(p) {
 		preferLocal(&out)
 	}

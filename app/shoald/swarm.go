@@ -170,8 +170,19 @@ func printSegments(w io.Writer, list []core.PlanSegment) {
 		if p.Local {
 			where = "this PC"
 		}
-		fmt.Fprintf(w, "%d-%d\t%s\t%.2f ms\t%.2f ms\t%v\t%d\n", p.LayerStart, p.LayerEnd-1, printable(where), p.ComputeMS, p.LatencyMS, p.Loaded, len(p.Standbys))
+		fmt.Fprintf(w, "%d-%d\t%s\t%.2f ms\t%.2f ms\t%v\t%s\n", p.LayerStart, p.LayerEnd-1, printable(where), p.ComputeMS, p.LatencyMS, p.Loaded, standbys(p))
 	}
+}
+
+// standbys is how many nodes could take a segment's place, and how ready the one is that would.
+func standbys(p core.PlanSegment) string {
+	s := fmt.Sprint(len(p.Standbys))
+	for _, warmth := range []string{"cold", "loading", "warm"} { // the least ready stage counts
+		if slices.ContainsFunc(p.TakesOver, func(t core.PlanStandby) bool { return t.Warmth == warmth }) {
+			return s + " (" + warmth + ")"
+		}
+	}
+	return s
 }
 
 type pullCmd struct {

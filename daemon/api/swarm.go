@@ -182,7 +182,7 @@ func (s *Server) plan(c *call) error {
 func segments(all []core.PlanSegment) []core.PlanSegment {
 	all = list(all)
 	for i := range all {
-		all[i].Standbys = list(all[i].Standbys)
+		all[i].Standbys, all[i].TakesOver = list(all[i].Standbys), list(all[i].TakesOver)
 	}
 	return all
 }

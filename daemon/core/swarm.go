@@ -157,6 +157,18 @@ type PlanSegment struct {
 	ComputeMS  float64  `json:"compute_ms"` // per decoded token
 	LatencyMS  float64  `json:"latency_ms"` // from the segment before it, one way
 	Standbys   []string `json:"standbys"`
+	// TakesOver is the whole chain that is kept ready for the loss of the node, while a chain is in use; empty where
+	// there is none.
+	TakesOver []PlanStandby `json:"takes_over"`
+}
+
+// PlanStandby is a stage of a chain that is kept ready.
+type PlanStandby struct {
+	NodeID     string `json:"node_id"`
+	FirstShard int    `json:"first_shard"`
+	EndShard   int    `json:"end_shard"` // not in it
+	Warmth     string `json:"warmth"`    // "in_use", "warm", "loading" or "cold"
+	Why        string `json:"why"`       // it is cold, or ""
 }
 
 // PlanForecast is how fast a chain is expected to be for one request.

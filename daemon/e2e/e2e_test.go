@@ -228,7 +228,12 @@ func TestKilledStageWithAStandby(t *testing.T) {
 		must(t, n.Fetch(f.ctx, f.model, 1, 2, 3, 4))
 	}
 	want := f.whole(1, 2, 3, 4)
-	report := f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 3 && len(r.Segments[1].Standbys) == 1 })
+	f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 3 && len(r.Segments[1].Standbys) == 1 })
+	_, _, err := f.nodes[0].Ask(f.ctx, f.model, question, 5)
+	must(t, err)
+	report := f.planned(func(r core.PlanReport) bool { // the other node has the window in memory
+		return len(r.Segments) == 3 && len(r.Segments[1].TakesOver) == 3 && r.Segments[1].TakesOver[1].Warmth == "warm"
+	})
 	reply, gap, err := f.askAndKill(f.victim(report, 1))
 	must(t, err)
 	if reply.Message.Content != want {

@@ -165,8 +165,14 @@ func (r *Runner) prepared(err error) *Spec {
 	return &sp
 }
 
-// Standbys lists the stages of the chain that would take over if a peer were lost; there are none where none is known.
-func (r *Runner) Standbys(peer core.PeerID) []Standby { return r.standbys.report(peer) }
+// Standbys lists the stages of the chain that would take over if a peer were lost. There are none where none is known,
+// or while there is no chain.
+func (r *Runner) Standbys(peer core.PeerID) []Standby {
+	if _, up := r.Chain(); !up {
+		return nil
+	}
+	return r.standbys.report(peer)
+}
 
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)

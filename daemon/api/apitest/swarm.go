@@ -153,6 +153,7 @@ func (n *Node) Plan(_ context.Context, id core.ModelID) (core.PlanReport, error)
 	}
 	here := core.PlanSegment{NodeID: "node", Local: true, EndShard: 1, LayerEnd: 2, Loaded: true, Measured: true, ComputeMS: 3}
 	there := core.PlanSegment{NodeID: Peer, Nickname: "attic", FirstShard: 1, EndShard: 2, LayerStart: 2, LayerEnd: 4, LatencyMS: 1, Standbys: []string{"node"}}
+	there.TakesOver = []core.PlanStandby{{NodeID: "node", EndShard: 2, Warmth: "cold", Why: "no room"}}
 	out = core.PlanReport{
 		ModelID: OnDisk, Possible: true, Route: core.RouteDistributed, Text: "layers 0-1 on this PC, layers 2-3 on attic",
 		Segments: []core.PlanSegment{here, there}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 20, PrefillTokensPerSecond: 200},
