@@ -80,6 +80,10 @@ func TestGuestUsesTheHostsModel(t *testing.T) {
 	if s := guest.Stats(t.Context()); s.Peers != 1 {
 		t.Errorf("%d peers", s.Peers)
 	}
+	m, _ := host.model("demo")
+	if p := guest.Peers(t.Context()); len(p) != 1 || p[0].HeldShards["demo"] != m.ShardCount || p[0].Engine != host.engineVersion() || p[0].RAMMB == 0 {
+		t.Errorf("the guest knows of the host: %+v", p)
+	}
 	status, answer := guest.call("GET", "/api/admin/network-map", "")
 	if status != http.StatusOK || len(answer["regions"].(map[string]any)) == 0 {
 		t.Errorf("network map: %v", answer)

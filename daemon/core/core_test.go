@@ -122,3 +122,10 @@ func TestLayerRange(t *testing.T) {
 		t.Errorf("got %d layers", n)
 	}
 }
+
+func TestBitmapCounts(t *testing.T) {
+	b := Bitmap{}.With(0).With(63).With(64).With(4095).With(64).With(4096)
+	if b.Count() != 4 || !b.Has(4095) || b.Has(1) {
+		t.Errorf("%d in %v", b.Count(), b)
+	}
+}

@@ -1,6 +1,9 @@
 package core
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 // PeerID names a node of the swarm: the text form of its libp2p identity, which is made from its public key.
 // A value can only be made by ParsePeerID, so it is bounded and plain ASCII.
@@ -40,22 +43,33 @@ func (id *PeerID) UnmarshalText(b []byte) (err error) {
 
 // PeerInfo is one entry of GET /api/admin/peers and of the peer_list event.
 type PeerInfo struct {
-	NodeID       PeerID    `json:"node_id"`
-	Nickname     string    `json:"nickname"`
-	LatencyMS    float64   `json:"latency_ms"`  // round trip; 0 until it is measured
-	TrustScore   float64   `json:"trust_score"` // 0 to 1, first-hand; everybody starts at 0.5
-	Healthy      bool      `json:"healthy"`     // connected and heard of in the last 90 s
-	GPU          string    `json:"gpu"`
-	VRAMMB       int64     `json:"vram_mb"`
-	HostedModels []string  `json:"hosted_models"`
-	IsLANPeer    bool      `json:"is_lan_peer"`
-	Connection   string    `json:"connection"` // "direct", "relayed" or "none"
-	Addresses    []string  `json:"addresses"`
-	LastSeen     time.Time `json:"last_seen"`
-	Version      string    `json:"version"`
-	Region       string    `json:"region"`
-	Anchor       bool      `json:"anchor"`
+	NodeID       PeerID         `json:"node_id"`
+	Nickname     string         `json:"nickname"`
+	LatencyMS    float64        `json:"latency_ms"`  // round trip; 0 until it is measured
+	TrustScore   float64        `json:"trust_score"` // 0 to 1, first-hand; everybody starts at 0.5
+	Healthy      bool           `json:"healthy"`     // connected and heard of in the last 90 s
+	GPU          string         `json:"gpu"`
+	VRAMMB       int64          `json:"vram_mb"` // graphics memory that it lends
+	RAMMB        int64          `json:"ram_mb"`  // memory that it lends
+	HostedModels []string       `json:"hosted_models"`
+	HeldShards   map[string]int `json:"held_shards"` // how many shards of each hosted model it has
+	IsLANPeer    bool           `json:"is_lan_peer"`
+	Connection   string         `json:"connection"` // a connection of a peer
+	Addresses    []string       `json:"addresses"`
+	LastSeen     time.Time      `json:"last_seen"`
+	Version      string         `json:"version"`
+	Engine       string         `json:"engine"` // runtime version; windows of different ones are not chained
+	Region       string         `json:"region"`
+	Anchor       bool           `json:"anchor"`
+	Paused       bool           `json:"paused"` // its owner paused it
 }
+
+// The connections of a peer.
+const (
+	ConnectionDirect  = "direct"
+	ConnectionRelayed = "relayed"
+	ConnectionNone    = "none"
+)
 
 // Announcement is what a node tells the others about itself. It is signed by the node on the wire, replaced by its
 // successor and forgotten when it is older than its lifetime.
@@ -117,6 +131,14 @@ func (b Bitmap) With(i int) Bitmap {
 	}
 	b[i/64] |= 1 << (i % 64)
 	return b
+}
+
+// Count is how many indexes are in the set.
+func (b Bitmap) Count() (n int) {
+	for _, word := range b {
+		n += bits.OnesCount64(word)
+	}
+	return n
 }
 
 // Conduct is what a peer did, as far as it changes how much this node trusts it.

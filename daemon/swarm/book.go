@@ -67,9 +67,9 @@ func newBook(list []store.Peer, save func(context.Context, store.Peer) error, no
 
 // The ways to be connected to a peer.
 const (
-	connectionNone    = "none"
-	connectionDirect  = "direct"
-	connectionRelayed = "relayed"
+	connectionNone    = core.ConnectionNone
+	connectionDirect  = core.ConnectionDirect
+	connectionRelayed = core.ConnectionRelayed
 )
 
 // update changes what is known of a peer; a new one takes the place of the one that was not seen for longest.

@@ -42,12 +42,14 @@ func (t *session) describe(e entry) core.PeerInfo {
 		NodeID: e.ID, Nickname: e.Nickname, LatencyMS: float64(e.rtt) / float64(time.Millisecond), TrustScore: e.Trust,
 		Healthy: e.connection != connectionNone && time.Since(e.heard) < healthyFor, IsLANPeer: e.lan,
 		Connection: e.connection, Addresses: append([]string{}, e.Addresses...), LastSeen: e.LastSeen, Anchor: e.Anchor,
-		HostedModels: []string{},
+		HostedModels: []string{}, HeldShards: map[string]int{},
 	}
 	if a, ok := t.notices.of(e.ID); ok {
-		p.GPU, p.VRAMMB, p.Version, p.Region = a.GPU, a.VRAMMB, a.Version, a.Region
+		p.GPU, p.VRAMMB, p.RAMMB, p.Paused = a.GPU, a.VRAMMB, a.RAMMB, a.Paused
+		p.Version, p.Engine, p.Region = a.Version, a.Engine, a.Region
 		for _, h := range a.Holdings {
 			p.HostedModels = append(p.HostedModels, h.Model.String())
+			p.HeldShards[h.Model.String()] = h.Shards.Count()
 		}
 	}
 	return p

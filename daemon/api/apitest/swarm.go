@@ -24,7 +24,7 @@ func (n *Node) Peers(context.Context) []core.PeerInfo {
 	n.calls.Add(1)
 	id, _ := core.ParsePeerID(Peer)
 	return []core.PeerInfo{{
-		NodeID: id, Nickname: "attic", LatencyMS: 1.5, TrustScore: 0.5, Healthy: true, HostedModels: []string{OnDisk},
+		NodeID: id, Nickname: "attic", LatencyMS: 1.5, TrustScore: 0.5, Healthy: true, HostedModels: []string{OnDisk}, HeldShards: map[string]int{OnDisk: 3},
 		IsLANPeer: true, Connection: "direct", Addresses: []string{"/ip4/192.0.2.1/tcp/8810"}, LastSeen: when, Region: "DE",
 	}}
 }
