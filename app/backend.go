@@ -66,6 +66,48 @@ func (b *backend) Resume(ctx context.Context) error { return b.node.Resume(ctx) 
 // Subscribe implements ui.Backend.
 func (b *backend) Subscribe(ctx context.Context) <-chan core.Event { return b.node.Subscribe(ctx, 0) }
 
+// Peers implements ui.Swarm.
+func (b *backend) Peers(ctx context.Context) ([]core.PeerInfo, error) { return b.node.Peers(ctx), nil }
+
+// NewInvite implements ui.Swarm.
+func (b *backend) NewInvite(ctx context.Context) (core.NetworkCode, error) {
+	return b.node.NetworkCode(ctx, true)
+}
+
+// Join implements ui.Swarm.
+func (b *backend) Join(ctx context.Context, code string) (core.Joined, error) {
+	return b.node.JoinNetwork(ctx, code)
+}
+
+// Invites implements ui.Swarm.
+func (b *backend) Invites(ctx context.Context) ([]core.Invite, error) { return b.node.Invites(ctx) }
+
+// RevokeInvite implements ui.Swarm.
+func (b *backend) RevokeInvite(ctx context.Context, id string) error {
+	return b.node.RevokeInvite(ctx, id)
+}
+
+// AddModel implements ui.Swarm.
+func (b *backend) AddModel(ctx context.Context, id core.ModelID) error {
+	_, err := b.node.AddModel(ctx, id)
+	return err
+}
+
+// Downloads implements ui.Swarm.
+func (b *backend) Downloads(ctx context.Context) ([]core.Download, error) {
+	return b.node.Downloads(ctx), nil
+}
+
+// CancelDownload implements ui.Swarm.
+func (b *backend) CancelDownload(ctx context.Context, id core.ModelID) error {
+	return b.node.CancelDownload(ctx, id)
+}
+
+// Plan implements ui.Swarm.
+func (b *backend) Plan(ctx context.Context, id core.ModelID) (core.PlanReport, error) {
+	return b.node.Plan(ctx, id)
+}
+
 // configView are the settings of GET /api/admin/config that the screen shows.
 type configView struct {
 	Contribution      string `json:"contribution"`

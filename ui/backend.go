@@ -14,6 +14,7 @@ import (
 // Backend is the node as the screen sees it. Every method may be called from any goroutine and may block; errors
 // carry a core.Code. The screen never calls it from the goroutine that draws.
 type Backend interface {
+	Swarm
 	// Stats is the node's state and the use of its hardware.
 	Stats(ctx context.Context) (core.Stats, error)
 	// Version tells the program's and the engine's version.
@@ -41,6 +42,26 @@ type Backend interface {
 	Resume(ctx context.Context) error
 	// Subscribe returns the node's events until ctx ends.
 	Subscribe(ctx context.Context) <-chan core.Event
+}
+
+// Swarm is the PCs of friends, as the screen sees them.
+type Swarm interface {
+	// Peers lists the other PCs of the swarm; there are none before a swarm is made or joined.
+	Peers(ctx context.Context) ([]core.PeerInfo, error)
+	// NewInvite makes a code that lets one PC in; the first one makes a swarm.
+	NewInvite(ctx context.Context) (core.NetworkCode, error)
+	// Join takes a code. It returns when the friend's PC has let this one in.
+	Join(ctx context.Context, code string) (core.Joined, error)
+	// Invites lists the codes made here, newest first, with who joined; RevokeInvite takes an unused one back.
+	Invites(ctx context.Context) ([]core.Invite, error)
+	RevokeInvite(ctx context.Context, id string) error
+	// AddModel has the parts of a model that are not here fetched from friends; it returns at once.
+	AddModel(ctx context.Context, id core.ModelID) error
+	// Downloads lists what is fetched; CancelDownload ends the fetching of a model.
+	Downloads(ctx context.Context) ([]core.Download, error)
+	CancelDownload(ctx context.Context, id core.ModelID) error
+	// Plan tells how a model would run now, or why it cannot.
+	Plan(ctx context.Context, id core.ModelID) (core.PlanReport, error)
 }
 
 // Access is the address and the key of the local API.

@@ -45,8 +45,11 @@ func wordsOfCode(t *testing.T) map[string]bool {
 	for _, s := range []model.State{model.StateStarting, model.StateReady, model.StateBusy, model.StateLoading, model.StatePaused, model.StateWarning} {
 		words[string(s)] = true
 	}
-	for _, f := range []model.Fit{model.FitRuns, model.FitSlow, model.FitTooBig} {
+	for _, f := range []model.Fit{model.FitRuns, model.FitFriends, model.FitSlow, model.FitTooBig, model.FitNotNow} {
 		words[string(f)] = true
+	}
+	for _, r := range []model.Reach{model.ReachHere, model.ReachNear, model.ReachDirect, model.ReachRelay} {
+		words[string(r)] = true
 	}
 	for _, n := range []page.Name{page.Home, page.Chat, page.Models, page.Settings} {
 		words[string(n)] = true
@@ -55,7 +58,7 @@ func wordsOfCode(t *testing.T) map[string]bool {
 		core.CodeInvalidRequest, core.CodeContextTooLong, core.CodeUnsupported, core.CodeCorrupt, core.CodeTooLarge,
 		core.CodeUnauthorized, core.CodeForbidden, core.CodeNotFound, core.CodeConflict, core.CodeRateLimited,
 		core.CodeOverloaded, core.CodeCancelled, core.CodeNoRuntime, core.CodeNotReady, core.CodeEngineCrashed,
-		core.CodeInsufficientRAM, core.CodeDiskFull, core.CodeTimeout, core.CodeInternal,
+		core.CodeInsufficientRAM, core.CodeDiskFull, core.CodeTimeout, core.CodeInviteExpired, core.CodeInviteUsed, core.CodeInviteRevoked, core.CodeInternal,
 	} {
 		report := core.ReportOf(code)
 		words[report.Text] = true

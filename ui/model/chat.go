@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,6 +27,7 @@ type Turn struct {
 	Reasoning string // what a thinking model wrote before the answer
 	State     TurnState
 	Model     string // name of the model that answered
+	Together  Text   // the friends whose PCs took part
 	Footer    []Text // small line under an answer: speed, time to the first token
 	Problem   *Problem
 }
@@ -37,9 +39,11 @@ func (t *Turn) Running() bool { return t.State == TurnWaiting || t.State == Turn
 type Conversation struct {
 	ModelID string
 	Turns   []Turn
+	Names   func(ids []string) string // puts the names of PCs in a row
 
 	sent, first time.Time
 	tokens      int
+	route       core.Route // which way the running answer goes
 }
 
 // titleLength is how much of the first message names a conversation in the list.
@@ -84,7 +88,7 @@ func (c *Conversation) Retry(m core.ModelInfo, now time.Time) *core.GenerateRequ
 func (c *Conversation) begin(m core.ModelInfo, now time.Time) *core.GenerateRequest {
 	req := &core.GenerateRequest{Model: m.ID, Requester: "screen", Messages: c.messages()}
 	req.Sampling.Temperature, req.Sampling.TopP, req.Sampling.MinP = 0.7, 0.95, 0.05
-	c.ModelID, c.sent, c.first, c.tokens = m.ID, now, time.Time{}, 0
+	c.ModelID, c.sent, c.first, c.tokens, c.route = m.ID, now, time.Time{}, 0, core.Route{}
 	c.Turns = append(c.Turns, Turn{State: TurnWaiting, Model: ModelName(m)})
 	return req
 }
@@ -109,10 +113,13 @@ func (c *Conversation) messages() []core.Message {
 // Append adds a piece of the running answer that arrived at now.
 func (c *Conversation) Append(d core.Delta, now time.Time) {
 	t := c.Running()
-	if t == nil {
+	switch {
+	case t == nil:
 		return
-	}
-	if c.first.IsZero() {
+	case d.Route != nil: // comes alone, before the first word
+		c.route, t.Together = *d.Route, c.together(*d.Route)
+		return
+	case c.first.IsZero():
 		c.first = now
 	}
 	c.tokens++
@@ -141,6 +148,40 @@ func (c *Conversation) Finish(reply *core.Reply, err error, now time.Time) {
 		c.tokens = reply.Usage.CompletionTokens
 	}
 	t.Footer = c.footer(t.State, reply, now)
+	if reply != nil && reply.Route.Kind != "" {
+		t.Together = c.together(reply.Route)
+		if lost := leavers(c.route, reply.Route); len(lost) > 0 && c.Names != nil {
+			t.Footer = append(t.Footer, T("{{.Names}} dropped out on the way", "Names", c.Names(lost)))
+		}
+	}
+}
+
+// together says with whom an answer was made; it is empty for this PC alone.
+func (c *Conversation) together(r core.Route) Text {
+	if len(r.Peers) == 0 || c.Names == nil {
+		return Text{}
+	}
+	return T("together with {{.Names}}", "Names", c.Names(texts(r.Peers)))
+}
+
+func texts(ids []core.PeerID) (out []string) {
+	for _, id := range ids {
+		if !slices.Contains(out, id.String()) {
+			out = append(out, id.String())
+		}
+	}
+	return out
+}
+
+// leavers are the PCs of the first route that are not in the last one.
+func leavers(first, last core.Route) (ids []string) {
+	stayed := texts(last.Peers)
+	for _, id := range texts(first.Peers) {
+		if !slices.Contains(stayed, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (c *Conversation) footer(state TurnState, reply *core.Reply, now time.Time) []Text {

@@ -74,3 +74,5 @@ func Remaining(d time.Duration) Text {
 	}
 	return T("about {{.N}} h left", "N", strconv.Itoa(int(d.Round(time.Hour)/time.Hour)))
 }
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }

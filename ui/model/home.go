@@ -118,13 +118,23 @@ func nextStep(s *Snapshot, state State) (headline, sentence Text, action Action)
 	name := ModelName(first)
 	switch first.Status {
 	case core.StatusLoaded:
-		return T("{{.Model}} is ready", "Model", name), T("Ask it anything. What you write stays on this PC."),
-			Action{Kind: ActionChat, Label: T("Open chat"), ModelID: first.ID}
+		return T("{{.Model}} is ready", "Model", name), Privacy(s, first.ID), Action{Kind: ActionChat, Label: T("Open chat"), ModelID: first.ID}
 	case core.StatusLoading:
 		return T("Loading {{.Model}}…", "Model", name), T("It answers as soon as it is in memory."), Action{}
+	case core.StatusReady:
+	default: // friends have the rest of it
+		return T("{{.Model}} is ready", "Model", name), Privacy(s, first.ID), Action{Kind: ActionChat, Label: T("Open chat"), ModelID: first.ID}
 	}
 	return T("Ready when you are"), T("No model is in memory. {{.Model}} is on this disk.", "Model", name),
 		Action{Kind: ActionLoad, Label: T("Load {{.Model}}", "Model", Line(name, 32)), ModelID: first.ID}
+}
+
+// Privacy says who could read what is written to a model.
+func Privacy(s *Snapshot, id string) Text {
+	if friends := s.Together(id); len(friends) > 0 {
+		return T("Runs with {{.Names}}, whose PCs could reconstruct what you write.", "Names", Line(s.Names(friends), 48))
+	}
+	return T("Ask it anything. What you write stays on this PC.")
 }
 
 func tiles(s *Snapshot) []Tile {

@@ -13,9 +13,11 @@ type Fit string
 
 // The fits, best first.
 const (
-	FitRuns   Fit = "Runs here"
-	FitSlow   Fit = "Slow (uses RAM)"
-	FitTooBig Fit = "Too big"
+	FitRuns    Fit = "Runs here"
+	FitFriends Fit = "Runs with friends"
+	FitSlow    Fit = "Slow (uses RAM)"
+	FitTooBig  Fit = "Too big"
+	FitNotNow  Fit = "Cannot run now" // parts of it are missing
 )
 
 // smallOnCPU is the size, in MiB, up to which a model is quick enough on a processor not to be called slow.
@@ -40,6 +42,9 @@ type ModelRow struct {
 	CanUnload bool
 	CanDelete bool
 	CanChat   bool
+	CanGet    bool // friends have what this PC lacks
+	CanCancel bool // it is being fetched
+	Way       Text // how it would run now, or why it cannot
 	// CanDismiss tells that Problem is of a job of this screen, which the user may put away.
 	CanDismiss bool
 }
@@ -48,6 +53,7 @@ type ModelRow struct {
 type Bar struct {
 	Fraction float64
 	Text     string // "1.2 GB of 4.1 GB", "180 MB/s"
+	From     Text   // who sends it
 	Left     Text
 }
 
@@ -79,6 +85,7 @@ func NewModelRow(s *Snapshot, m core.ModelInfo) ModelRow {
 	}
 	row.Fit, row.FitReason = fitOf(s, m)
 	row.Status, row.State = statusOf(m)
+	row.applySwarm(s, m)
 	if m.LastError != "" && m.Status != core.StatusLoaded {
 		row.Problem = &Problem{Title: T("It could not be loaded."), Details: Line(m.LastError, 400)}
 	}
@@ -91,6 +98,25 @@ func NewModelRow(s *Snapshot, m core.ModelInfo) ModelRow {
 	return row
 }
 
+// applySwarm shows what friends have to do with a model.
+func (row *ModelRow) applySwarm(s *Snapshot, m core.ModelInfo) {
+	row.Way = wayOf(s, m)
+	friends := len(s.Together(m.ID)) > 0
+	switch {
+	case friends:
+		row.Fit, row.CanChat = FitFriends, true
+	case !whole(m) && !row.Way.IsZero():
+		row.Fit = FitNotNow
+	}
+	if m.Status == core.StatusAvailable && m.PeersHosting > 0 {
+		row.Status = T("On friends' PCs")
+	}
+	row.CanGet = !whole(m) && m.GlobalAvailable && m.PeersHosting > 0
+	if d := s.DownloadFor(m.ID); d != nil {
+		row.applyDownload(s, d)
+	}
+}
+
 // apply shows what a job does on the row of its model.
 func (row *ModelRow) apply(j *Job) {
 	if j.Problem != nil {
@@ -99,6 +125,7 @@ func (row *ModelRow) apply(j *Job) {
 	}
 	row.Busy = true
 	row.CanLoad, row.CanUnload, row.CanDelete, row.CanChat = false, false, false, false
+	row.CanGet, row.CanCancel = false, false
 	row.State, row.Bar = StateLoading, barOf(j)
 	switch j.Kind {
 	case JobImport:
@@ -109,6 +136,10 @@ func (row *ModelRow) apply(j *Job) {
 		row.Status = T("Unloading")
 	case JobDelete:
 		row.Status = T("Deleting")
+	case JobGet:
+		row.Status = T("Asking friends for it")
+	case JobCancel:
+		row.Status = T("Stopping the download")
 	}
 }
 
@@ -196,7 +227,7 @@ func statusOf(m core.ModelInfo) (Text, State) {
 	case core.StatusReady:
 		return T("On disk"), StatePaused
 	case core.StatusPartial:
-		return T("Incomplete"), StateWarning
+		return T("{{.N}} of {{.All}} parts here", "N", strconv.Itoa(m.HostedShards), "All", strconv.Itoa(m.ShardCount)), StateWarning
 	case core.StatusLoading:
 		return T("Loading"), StateLoading
 	case core.StatusDownloading:

@@ -6,14 +6,19 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// Snapshot is what the node reported last. Everything on the Home and Models pages is made from one Snapshot, so
-// that they never disagree.
+// Snapshot is what the node reported last. Everything on the pages is made from one Snapshot, so that they never
+// disagree.
 type Snapshot struct {
 	Known   bool // false until the node has answered once
 	Stats   core.Stats
 	Version core.Version
 	Models  []core.ModelInfo
 	Jobs    []Job // long work that this screen started
+
+	Peers     []core.PeerInfo
+	Invites   []core.Invite
+	Downloads []core.Download
+	Plans     map[string]core.PlanReport // by model id, where others may take part
 }
 
 // JobKind is what a Job does.
@@ -25,6 +30,8 @@ const (
 	JobLoad   JobKind = "load"
 	JobUnload JobKind = "unload"
 	JobDelete JobKind = "delete"
+	JobGet    JobKind = "get"    // asks friends for a model; the fetching itself is a core.Download
+	JobCancel JobKind = "cancel" // ends the fetching
 )
 
 // Job is long work that this screen started: one per model or file at a time.
@@ -47,11 +54,12 @@ func (s *Snapshot) JobFor(id string) *Job {
 	return nil
 }
 
-// Usable lists the models that can answer: loaded ones first, then those that would have to be loaded.
+// Usable lists the models that can answer: loaded ones first, then those that would have to be loaded, then those that
+// only run together with friends.
 func (s *Snapshot) Usable() []core.ModelInfo {
 	var usable []core.ModelInfo
 	for _, m := range s.Models {
-		if m.Status == core.StatusLoaded || m.Status == core.StatusReady || m.Status == core.StatusLoading {
+		if whole(m) || len(s.Together(m.ID)) > 0 {
 			usable = append(usable, m)
 		}
 	}
@@ -65,8 +73,10 @@ func loadOrder(m core.ModelInfo) int {
 		return 0
 	case core.StatusLoading:
 		return 1
+	case core.StatusReady:
+		return 2
 	}
-	return 2
+	return 3
 }
 
 // ModelName is the name a model is shown by: its own, or its id where it has none.

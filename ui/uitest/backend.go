@@ -22,13 +22,21 @@ type Backend struct {
 	AccessNow   ui.Access
 	SettingsNow ui.Settings
 
-	Answer   []core.Delta          // what Generate emits, piece by piece
-	Usage    core.Usage            // of the answer
-	Imported core.ModelInfo        // what Import adds
-	Steps    []core.Progress       // what Import reports
-	Errors   map[string]error      // by method name, for example "Load"
-	Gates    map[string]chan error // a method waits for its gate, if there is one, and returns what it gets
-	Calls    []string              // what was called, with its arguments
+	Answer       []core.Delta    // what Generate emits, piece by piece
+	RouteNow     core.Route      // which way the answer went in the end
+	Usage        core.Usage      // of the answer
+	Imported     core.ModelInfo  // what Import adds
+	Steps        []core.Progress // what Import reports
+	PeersNow     []core.PeerInfo
+	InvitesNow   []core.Invite
+	DownloadsNow []core.Download
+	PlansNow     map[string]core.PlanReport // by model id
+	CodeNow      core.NetworkCode           // what NewInvite makes
+	JoinedNow    core.Joined                // what Join gives
+
+	Errors map[string]error      // by method name, for example "Load"
+	Gates  map[string]chan error // a method waits for its gate, if there is one, and returns what it gets
+	Calls  []string              // what was called, with its arguments
 
 	Requests []core.GenerateRequest
 
@@ -69,6 +77,13 @@ func (b *Backend) Set(change func(*Backend)) {
 	change(b)
 	b.mu.Unlock()
 	b.Emit(core.Event{Type: core.EventModelsChanged})
+}
+
+// Quietly changes fields while the backend is in use, and tells nobody.
+func (b *Backend) Quietly(change func(*Backend)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(b)
 }
 
 // Emit sends an event to everyone who subscribed.
@@ -184,7 +199,7 @@ func (b *Backend) Delete(ctx context.Context, id core.ModelID) error {
 // Generate implements ui.Backend: it emits Answer, then waits for the gate "Generate".
 func (b *Backend) Generate(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error) {
 	b.mu.Lock()
-	answer, usage := slices.Clone(b.Answer), b.Usage
+	answer, usage, route := slices.Clone(b.Answer), b.Usage, b.RouteNow
 	b.Requests = append(b.Requests, *req)
 	b.mu.Unlock()
 	var text strings.Builder
@@ -199,7 +214,7 @@ func (b *Backend) Generate(ctx context.Context, req *core.GenerateRequest, emit 
 	}
 	return &core.Reply{
 		Model: req.Model, Message: core.Message{Role: "assistant", Content: text.String()},
-		FinishReason: core.FinishStop, Usage: usage,
+		FinishReason: core.FinishStop, Usage: usage, Route: route,
 	}, nil
 }
 
