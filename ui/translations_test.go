@@ -51,7 +51,7 @@ func wordsOfCode(t *testing.T) map[string]bool {
 	for _, r := range []model.Reach{model.ReachHere, model.ReachNear, model.ReachDirect, model.ReachRelay} {
 		words[string(r)] = true
 	}
-	for _, n := range []page.Name{page.Home, page.Chat, page.Models, page.Settings} {
+	for _, n := range []page.Name{page.Home, page.Chat, page.Models, page.Friends, page.Settings} {
 		words[string(n)] = true
 	}
 	for _, code := range []core.Code{

@@ -67,7 +67,7 @@ func newChatPage(s *Shell) *chatPage {
 }
 
 func (p *chatPage) layOut() {
-	head := widget.Inset(24, 14, 24, 10, widget.Ends(p.title, widget.Fixed(280, 38, widget.NewFrame(p.picker))))
+	head := widget.Inset(24, 14, 24, 10, widget.Ends(p.title, widget.Fixed(310, 38, widget.NewFrame(p.picker))))
 	p.scroll = container.NewVScroll(widget.Inset(24, 12, 24, 24, widget.Measure(threadWidth, p.thread)))
 	hint := widget.NewShrinkingText(widget.RoleSmall, lang.L("Enter sends, Shift+Enter starts a new line. Models make mistakes: check what matters."))
 	box := container.NewBorder(nil, nil, nil, widget.Inset(8, 0, 0, 0, widget.Fixed(52, 52, p.send)), p.input)
@@ -112,6 +112,7 @@ func (p *chatPage) focus() {
 func (p *chatPage) startNew() {
 	if len(p.talks) == 0 || len(p.talks[0].Turns) > 0 {
 		t := &talk{}
+		t.Names = p.shell.snap.Names
 		t.item = widget.NewNavItem(lang.L("New chat"), "", func() { p.show(t) })
 		p.talks = slices.Insert(p.talks, 0, t)
 	}
@@ -146,7 +147,7 @@ func (p *chatPage) setModels(s *model.Snapshot) {
 	}
 	p.showChosen()
 	p.refreshInput()
-	p.empty.set(s.Known, p.model())
+	p.showEmpty()
 }
 
 // optionOf is a model's line in the picker; the id tells models of the same name apart.
@@ -156,7 +157,10 @@ func (p *chatPage) optionOf(m core.ModelInfo) string {
 	if slices.ContainsFunc(p.usable, same) {
 		name += " · " + model.Line(m.ID, 40)
 	}
-	if m.Status == core.StatusLoaded {
+	switch {
+	case len(p.shell.snap.Together(m.ID)) > 0:
+		return name + "  (" + lang.L("with friends") + ")"
+	case m.Status == core.StatusLoaded:
 		return name
 	}
 	return name + "  (" + lang.L("not in memory") + ")"
@@ -175,14 +179,17 @@ func (p *chatPage) model() core.ModelInfo {
 func (p *chatPage) pick(string) {
 	if i := p.picker.SelectedIndex(); i >= 0 && i < len(p.usable) {
 		p.chosen = p.usable[i].ID
-		p.empty.setModel(p.model())
+		p.showEmpty()
 	}
 }
+
+// showEmpty says in an empty conversation what the chosen model does with what is written.
+func (p *chatPage) showEmpty() { p.empty.set(&p.shell.snap, p.model()) }
 
 func (p *chatPage) useModel(id string) {
 	p.chosen = id
 	p.showChosen()
-	p.empty.setModel(p.model())
+	p.showEmpty()
 }
 
 // showChosen puts the chosen model into the picker without picking it again.

@@ -37,28 +37,27 @@ func newEmptyChat(s *Shell) *emptyChat {
 	return e
 }
 
-// set shows what there is to do.
-func (e *emptyChat) set(known bool, m core.ModelInfo) {
+// set shows what there is to do, and who could read along.
+func (e *emptyChat) set(s *model.Snapshot, m core.ModelInfo) {
 	switch {
 	case m.ID != "":
-		e.setModel(m)
-	case !known:
+		title := lang.L("Ask {{.Model}}", map[string]string{"Model": model.Line(model.ModelName(m), 36)})
+		e.show(title, widget.Say(chatSentence(s, m)), true, false)
+	case !s.Known:
 		e.show(lang.L("Starting…"), "", false, false)
 	default:
 		e.show(lang.L("Add a model first"), lang.L("Chat needs a model file (GGUF) on this PC."), false, true)
 	}
 }
 
-func (e *emptyChat) setModel(m core.ModelInfo) {
-	if m.ID == "" {
-		return
+func chatSentence(s *model.Snapshot, m core.ModelInfo) model.Text {
+	switch {
+	case len(s.Together(m.ID)) > 0:
+		return model.Privacy(s, m.ID)
+	case m.Status != core.StatusLoaded:
+		return model.T("It is loaded with your first message, which takes a moment.")
 	}
-	title := lang.L("Ask {{.Model}}", map[string]string{"Model": model.Line(model.ModelName(m), 36)})
-	sentence := lang.L("What you write stays on this PC.")
-	if m.Status != core.StatusLoaded {
-		sentence = lang.L("It is loaded with your first message, which takes a moment.")
-	}
-	e.show(title, sentence, true, false)
+	return model.T("What you write stays on this PC.")
 }
 
 func (e *emptyChat) show(title, sentence string, ask, add bool) {

@@ -76,6 +76,14 @@ func (s *Shell) unload(id string) { s.modelJob(model.JobUnload, id, s.cfg.Backen
 
 func (s *Shell) delete(id string) { s.modelJob(model.JobDelete, id, s.cfg.Backend.Delete) }
 
+// get asks friends for what this PC lacks of a model.
+func (s *Shell) get(id string) { s.modelJob(model.JobGet, id, s.cfg.Backend.AddModel) }
+
+// cancelDownload ends the fetching of a model; what is whole stays.
+func (s *Shell) cancelDownload(id string) {
+	s.modelJob(model.JobCancel, id, s.cfg.Backend.CancelDownload)
+}
+
 // modelJob runs one action on a model and shows it on the model's row.
 func (s *Shell) modelJob(kind model.JobKind, id string, act func(context.Context, core.ModelID) error) {
 	parsed, err := core.ParseModelID(id)

@@ -117,6 +117,7 @@ func (l *modelList) set(rows []model.ModelRow) {
 		c := widget.NewModelRow(l.compact)
 		c.OnLoad, c.OnUnload = l.shell.load, l.shell.unload
 		c.OnCopy = l.shell.copyText
+		c.OnGet, c.OnCancel = l.shell.get, l.shell.cancelDownload
 		c.OnDelete, c.OnChat, c.OnDismiss = l.shell.askDelete, l.shell.chatWith, l.shell.dismiss
 		l.cards = append(l.cards, c)
 	}

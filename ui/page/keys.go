@@ -6,7 +6,7 @@ import (
 )
 
 // pageKeys open the pages in the order of the rail, with Ctrl, or Command on a Mac.
-var pageKeys = [...]fyne.KeyName{fyne.Key1, fyne.Key2, fyne.Key3, fyne.Key4}
+var pageKeys = [...]fyne.KeyName{fyne.Key1, fyne.Key2, fyne.Key3, fyne.Key4, fyne.Key5}
 
 // bindKeys makes the shortcuts of the window work.
 func (s *Shell) bindKeys(c fyne.Canvas) {

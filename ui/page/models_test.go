@@ -15,10 +15,13 @@ import (
 	"github.com/shoal-p2p/shoal/ui/widget"
 )
 
-// find is the first widget in the window for which ok holds.
+// find is the first widget in the window, on the page shown, for which ok holds.
 func find[T fyne.CanvasObject](s *screen, ok func(T) bool) (found T) {
 	s.t.Helper()
 	roots := append([]fyne.CanvasObject{s.window.Canvas().Content()}, s.window.Canvas().Overlays().List()...)
+	if s.Shell != nil {
+		roots = slices.Replace(roots, 0, 1, s.rail.content, s.pages.Objects[slices.Index(pageOrder[:], s.Current())])
+	}
 	for _, root := range roots {
 		for _, o := range test.LaidOutObjects(root) {
 			if w, is := o.(T); is && o.Visible() && ok(w) {

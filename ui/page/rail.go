@@ -34,7 +34,7 @@ const (
 
 func newRail(s *Shell) *rail {
 	r := &rail{items: map[Name]*widget.NavItem{}}
-	icons := map[Name]string{Home: "home", Chat: "chat", Models: "models", Settings: "settings"}
+	icons := map[Name]string{Home: "home", Chat: "chat", Models: "models", Friends: "friends", Settings: "settings"}
 	items := widget.Column(4)
 	for _, n := range pageOrder {
 		r.items[n] = widget.NewNavItem(lang.L(string(n)), icons[n], func() { s.Show(n) })

@@ -42,18 +42,12 @@ const (
 	Home     Name = "Home"
 	Chat     Name = "Chat"
 	Models   Name = "Models"
+	Friends  Name = "Friends"
 	Settings Name = "Settings"
 )
 
-// pageOrder is the rail from top to bottom, and the keys Ctrl+1 to Ctrl+4.
-var pageOrder = [...]Name{Home, Chat, Models, Settings}
-
-// refreshEvery is how often the node is asked anew where no event says that something changed; only every
-// modelsEvery-th time for its models too, whose estimates take it some work.
-const (
-	refreshEvery = 2 * time.Second
-	modelsEvery  = 5
-)
+// pageOrder is the rail from top to bottom, and the keys Ctrl+1 to Ctrl+5.
+var pageOrder = [...]Name{Home, Chat, Models, Friends, Settings}
 
 // Shell is the content of the window. Its methods run on the goroutine that draws, Run aside.
 type Shell struct {
@@ -64,6 +58,7 @@ type Shell struct {
 	home     *homePage
 	chat     *chatPage
 	models   *modelsPage
+	friends  *friendsPage
 	settings *settingsPage
 	pages    *fyne.Container
 	toast    *toast
@@ -75,6 +70,10 @@ type Shell struct {
 	stop    context.CancelFunc
 	work    sync.WaitGroup
 	refresh chan struct{}
+
+	// Of the goroutine of Run.
+	fetching bool     // something is being downloaded
+	company  []string // the friends' PCs and how they are reached
 }
 
 // New makes the shell; nothing is asked of the Backend before Run.
@@ -82,8 +81,8 @@ func New(cfg Config) *Shell {
 	s := &Shell{cfg: cfg, refresh: make(chan struct{}, 1)}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.home, s.chat = newHomePage(s), newChatPage(s)
-	s.models, s.settings = newModelsPage(s), newSettingsPage(s)
-	s.pages = container.New(onlyShown{}, s.home.content, s.chat.content, s.models.content, s.settings.content)
+	s.models, s.friends, s.settings = newModelsPage(s), newFriendsPage(s), newSettingsPage(s)
+	s.pages = container.New(onlyShown{}, s.home.content, s.chat.content, s.models.content, s.friends.content, s.settings.content)
 	s.rail = newRail(s)
 	s.toast = newToast()
 	body := container.New(&railLayout{rail: s.rail}, s.rail.content, widget.NewArea("background", s.pages))
@@ -97,98 +96,19 @@ func New(cfg Config) *Shell {
 // Content is what the window shows.
 func (s *Shell) Content() fyne.CanvasObject { return s.root }
 
-// Run keeps the screen up to date until ctx ends, and returns when all work that the screen started has ended.
-func (s *Shell) Run(ctx context.Context) {
-	defer s.work.Wait()
-	defer s.stop()
-	started := s.cfg.Now()
-	events := s.cfg.Backend.Subscribe(ctx)
-	ticker := time.NewTicker(refreshEvery)
-	defer ticker.Stop()
-	s.update(ctx)
-	s.background(s.settings.fetch)
-	for ticks := 1; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if ticks++; ticks%modelsEvery != 0 {
-				s.updateStats(ctx)
-				continue
-			}
-		case <-s.refresh:
-		case e, open := <-events:
-			if !open {
-				events = nil
-				continue
-			}
-			if !s.onEvent(e, started) {
-				continue
-			}
-		}
-		s.update(ctx)
-	}
-}
-
-// updateStats asks the node how it is and shows it.
-func (s *Shell) updateStats(ctx context.Context) {
-	stats, err := s.cfg.Backend.Stats(ctx)
-	if err != nil {
-		return // the next tick asks again; what is shown stays
-	}
-	s.cfg.Post(func() {
-		s.snap.Stats = stats
-		s.redraw()
-	})
-}
-
-// update asks the node how it is and what it has, and shows it.
-func (s *Shell) update(ctx context.Context) {
-	stats, err := s.cfg.Backend.Stats(ctx)
-	if err != nil {
-		return
-	}
-	models, err := s.cfg.Backend.Models(ctx)
-	if err != nil {
-		return
-	}
-	version, err := s.cfg.Backend.Version(ctx)
-	if err != nil {
-		return
-	}
-	s.cfg.Post(func() {
-		s.snap.Known, s.snap.Stats, s.snap.Models, s.snap.Version = true, stats, models, version
-		s.settings.setVersion(version)
-		s.redraw()
-	})
-}
-
-// onEvent shows warnings of the node, those from before the screen aside, and tells whether to ask the node anew.
-func (s *Shell) onEvent(e core.Event, started time.Time) (ask bool) {
-	a, ok := e.Data.(core.Activity)
-	if ok && (a.ToastLevel == "warning" || a.ToastLevel == "error") && !a.Timestamp.Before(started) {
-		s.cfg.Post(func() { s.toast.show(model.Line(a.Message, 160), s.cfg.Post) })
-	}
-	return e.Type == core.EventModelsChanged
-}
-
-// refreshSoon asks the node again without waiting for the next tick.
-func (s *Shell) refreshSoon() {
-	select {
-	case s.refresh <- struct{}{}:
-	default: // one is on its way
-	}
-}
-
 // redraw shows the snapshot everywhere.
 func (s *Shell) redraw() {
 	home := model.NewHome(&s.snap)
 	s.home.set(home)
 	s.models.set(model.NewModelRows(&s.snap))
 	s.models.setDisk(home.Disk)
+	s.friends.set(&s.snap)
 	s.chat.setModels(&s.snap)
 	s.rail.set(home.State)
 	sentence := widget.Say(home.Headline)
+	if friends := model.FriendsOnline(&s.snap); !friends.IsZero() {
+		sentence += " · " + widget.Say(friends)
+	}
 	if s.cfg.OnState != nil && s.told != string(home.State)+sentence {
 		s.told = string(home.State) + sentence
 		s.cfg.OnState(home.State, sentence)
@@ -207,8 +127,12 @@ func (s *Shell) Show(n Name) {
 	}
 	s.pages.Layout.Layout(s.pages.Objects, s.pages.Size())
 	s.rail.select_(n)
-	if n == Chat {
+	switch n {
+	case Chat:
 		s.chat.focus()
+	case Friends:
+		s.friends.set(&s.snap)
+		s.friends.focus()
 	}
 }
 
@@ -264,9 +188,13 @@ func (s *Shell) dropJob(id string) {
 func (s *Shell) endJob(ctx context.Context, id string, err error) {
 	stats, statsErr := s.cfg.Backend.Stats(ctx)
 	models, modelsErr := s.cfg.Backend.Models(ctx)
+	downloads, downloadsErr := s.cfg.Backend.Downloads(ctx)
 	s.cfg.Post(func() {
 		if statsErr == nil && modelsErr == nil {
 			s.snap.Known, s.snap.Stats, s.snap.Models = true, stats, models
+		}
+		if downloadsErr == nil {
+			s.snap.Downloads = downloads
 		}
 		j := s.snap.JobFor(id)
 		switch {
@@ -278,4 +206,5 @@ func (s *Shell) endJob(ctx context.Context, id string, err error) {
 		}
 		s.redraw()
 	})
+	s.refreshSoon()
 }

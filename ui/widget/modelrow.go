@@ -14,8 +14,8 @@ import (
 // ModelRow is the card of one model: what it is, whether it fits, its state, and what can be done with it.
 type ModelRow struct {
 	fynewidget.BaseWidget
-	OnLoad, OnUnload, OnDelete, OnChat, OnDismiss func(id string)
-	OnCopy                                        func(text string)
+	OnLoad, OnUnload, OnDelete, OnChat, OnGet, OnCancel, OnDismiss func(id string)
+	OnCopy                                                         func(text string)
 
 	row               model.ModelRow
 	name              *Text
@@ -23,11 +23,11 @@ type ModelRow struct {
 	handle            *Text
 	status            *Status
 	badge             *Badge
-	reason            *Paragraph
+	reason, way       *Paragraph
 	progress          *Progress
 	problem           *Problem
 	load, unload, del *Button
-	chat              *Button
+	chat, get, cancel *Button
 	card              *Panel
 	compact           bool
 }
@@ -38,7 +38,7 @@ func NewModelRow(compact bool) *ModelRow {
 		compact: compact,
 		name:    NewText(RoleStrong, ""), handle: NewShrinkingText(RoleSmall, ""), details: NewShrinkingText(RoleSmall, ""),
 		status: NewStatus(model.StateReady), badge: NewBadge(model.FitRuns),
-		reason: NewParagraph(RoleSmall, ""), progress: NewProgress(), problem: NewProblem(),
+		reason: NewParagraph(RoleSmall, ""), way: NewParagraph(RoleSmall, ""), progress: NewProgress(), problem: NewProblem(),
 	}
 	tap := func(on *func(string)) func() {
 		return func() {
@@ -49,6 +49,8 @@ func NewModelRow(compact bool) *ModelRow {
 	}
 	m.load = NewButton(ButtonPlain, lang.L("Load"), "load", tap(&m.OnLoad))
 	m.chat = NewButton(ButtonPlain, lang.L("Chat"), "chat", tap(&m.OnChat))
+	m.get = NewButton(ButtonPlain, lang.L("Get it"), "drop", tap(&m.OnGet))
+	m.cancel = NewButton(ButtonGhost, lang.L("Cancel"), "close", tap(&m.OnCancel))
 	m.unload = NewButton(ButtonGhost, lang.L("Unload"), "unload", tap(&m.OnUnload))
 	m.del = NewButton(ButtonGhost, "", "trash", tap(&m.OnDelete))
 	m.card = m.layOut()
@@ -59,8 +61,8 @@ func NewModelRow(compact bool) *ModelRow {
 func (m *ModelRow) layOut() *Panel {
 	facts := Row(16, m.status, m.badge)
 	text := Column(5, Title(10, m.name, m.handle), m.details, facts)
-	buttons := Row(6, m.chat, m.load, m.unload, m.del)
-	return NewCard(Column(12, Ends(text, buttons), m.progress, m.reason, m.problem))
+	buttons := Row(6, m.chat, m.load, m.get, m.cancel, m.unload, m.del)
+	return NewCard(Column(12, Ends(text, buttons), m.progress, m.way, m.reason, m.problem))
 }
 
 // Row is the view-model shown.
@@ -75,7 +77,10 @@ func (m *ModelRow) Set(row model.ModelRow) {
 	m.status.Set(row.State, Say(row.Status))
 	m.badge.Set(row.Fit)
 	m.reason.SetText(Say(row.FitReason))
-	show(!m.compact && row.Fit != model.FitRuns && !row.FitReason.IsZero(), m.reason)
+	about := row.Fit == model.FitSlow || row.Fit == model.FitTooBig // this PC's memory, which is in the way
+	show(!m.compact && about && !row.FitReason.IsZero(), m.reason)
+	m.way.SetText(Say(row.Way))
+	show(!row.Way.IsZero(), m.way)
 	m.progress.Set(row.Bar)
 	m.problem.OnDismiss, m.problem.OnCopy = nil, m.OnCopy
 	if row.CanDismiss {
@@ -85,6 +90,8 @@ func (m *ModelRow) Set(row model.ModelRow) {
 	show(row.CanLoad, m.load)
 	show(row.CanChat, m.chat)
 	show(row.CanUnload, m.unload)
+	show(row.CanGet && !m.compact, m.get)
+	show(row.CanCancel && !m.compact, m.cancel)
 	show(row.CanDelete && !m.compact, m.del)
 	m.Refresh()
 }
@@ -115,7 +122,7 @@ type Progress struct {
 
 // NewProgress makes a hidden progress bar.
 func NewProgress() *Progress {
-	p := &Progress{bar: NewBar(6), activity: fynewidget.NewProgressBarInfinite(), done: NewText(RoleSmall, ""), left: NewText(RoleSmall, "")}
+	p := &Progress{bar: NewBar(6), activity: fynewidget.NewProgressBarInfinite(), done: NewShrinkingText(RoleSmall, ""), left: NewText(RoleSmall, "")}
 	p.activity.Stop()
 	p.line = Ends(p.done, p.left)
 	p.body = Column(6, p.bar, Fixed(0, 6, p.activity), p.line)
@@ -140,11 +147,19 @@ func (p *Progress) Set(b *model.Bar) {
 	}
 	show(known, p.bar)
 	show(!known, p.body.Objects[1])
-	p.done.SetText(b.Text)
+	p.done.SetText(join(b.Text, Say(b.From)))
 	p.left.SetText(Say(b.Left))
-	show(b.Text != "" || !b.Left.IsZero(), p.line)
+	show(p.done.Text() != "" || !b.Left.IsZero(), p.line)
 	p.Show()
 	p.Refresh()
+}
+
+// join puts two texts side by side, of which one may be empty.
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + " · " + b
 }
 
 // CreateRenderer implements fyne.Widget.

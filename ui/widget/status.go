@@ -155,6 +155,12 @@ func (b *Badge) Set(f model.Fit) {
 	b.Show()
 	b.word.SetText(lang.L(string(f)))
 	switch f {
+	case model.FitFriends:
+		b.icon.Set("friends", base.ColorNamePrimary)
+		b.word.SetRole(RoleAccent)
+	case model.FitNotNow:
+		b.icon.Set("toobig", base.ColorNameWarning)
+		b.word.SetRole(RoleWarn)
 	case model.FitTooBig:
 		b.icon.Set("toobig", base.ColorNameError)
 		b.word.SetRole(RoleBad)

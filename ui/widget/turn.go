@@ -28,6 +28,8 @@ type Turn struct {
 	blocks                []model.Block
 	text, actions         *fyne.Container
 	who, thinking, footer *Text
+	together              *Text
+	spinner               *fyne.Container
 	waiting               *fynewidget.Activity
 	problem               *Problem
 	copy, retry           *Button
@@ -57,7 +59,7 @@ func (w *Turn) layOutQuestion() {
 
 func (w *Turn) layOutAnswer() {
 	w.who = NewText(RoleStrong, "")
-	w.thinking = NewShrinkingText(RoleSmall, "")
+	w.thinking, w.together = NewShrinkingText(RoleSmall, ""), NewShrinkingText(RoleSmall, "")
 	w.text = Column(10)
 	w.footer = NewText(RoleSmall, "")
 	w.waiting = fynewidget.NewActivity()
@@ -74,7 +76,8 @@ func (w *Turn) layOutAnswer() {
 		}
 	})
 	w.actions = Row(2, w.copy, w.retry, Inset(10, 0, 0, 0, w.footer))
-	head := Row(10, newAvatar(), w.who, Fixed(18, 18, w.waiting))
+	w.spinner = Fixed(18, 18, w.waiting)
+	head := Lead(10, Row(10, newAvatar(), w.who, w.spinner), Inset(0, 4, 0, 0, w.together))
 	content := Column(8, w.thinking, w.text, w.problem, Inset(-9, 0, 0, 0, w.actions))
 	w.body = Column(8, head, Inset(36, 0, 0, 0, content))
 }
@@ -99,8 +102,9 @@ func (w *Turn) Set(t model.Turn, last bool) {
 		return
 	}
 	w.who.SetText(t.Model)
+	w.together.SetText(Say(t.Together))
 	w.setText(t.Text)
-	show(t.State == model.TurnWaiting, w.waiting)
+	show(t.State == model.TurnWaiting, w.spinner)
 	if t.State == model.TurnWaiting {
 		w.waiting.Start()
 	} else {
