@@ -77,7 +77,8 @@ type Window interface {
 	// applied even when ctx has ended. When ctx ends while the rows run, the window stops as soon as it can and
 	// returns an error of code core.CodeCancelled; the rows of the batch are then not in the KV cache. The window
 	// keeps nothing of b after it returns. A dead worker is an error of code core.CodeEngineCrashed. No other error
-	// leaves the window unfit.
+	// leaves the window unfit, or a row of the batch in the KV cache, or changes what a sampler gives next; operations
+	// may have been applied.
 	Step(ctx context.Context, b *Batch) (*Output, error)
 	Tokenizer
 	// Done is closed when the window's process has ended, for whatever reason.

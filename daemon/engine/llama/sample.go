@@ -177,12 +177,8 @@ func (s *sampler) free() {
 // noToken stands for a token where a grammar has none left to allow.
 const noToken = -1
 
-// sample chooses a token for row i of the batch.
-func (s *sampler) sample(w *Window, i int, logits []float32) (engine.Sample, error) {
-	best, ok := argmax(logits)
-	if !ok {
-		return engine.Sample{}, core.Errorf(core.CodeInternal, "the model's logits are not numbers")
-	}
+// sample chooses a token for row i of the batch, whose likeliest token is best.
+func (s *sampler) sample(w *Window, i int, logits []float32, best int32) engine.Sample {
 	token := best
 	switch {
 	case s == nil || s.chain == 0 && s.grammar == 0:
@@ -192,14 +188,14 @@ func (s *sampler) sample(w *Window, i int, logits []float32) (engine.Sample, err
 		token = s.constrained(logits, best)
 	}
 	if token == noToken {
-		return engine.Sample{Row: i, Token: noToken, End: true}, nil
+		return engine.Sample{Row: i, Token: noToken, End: true}
 	}
 	out := engine.Sample{Row: i, Token: token, End: binding.VocabIsEOG(w.vocab, binding.Token(token))}
 	out.Piece = w.piece(token, false)
 	if s != nil && s.logprobs {
 		s.report(w, &out, logits)
 	}
-	return out, nil
+	return out
 }
 
 // constrained chooses a token that the grammar allows. It first chooses without the grammar, which is cheap to

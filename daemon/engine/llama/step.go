@@ -29,6 +29,7 @@ type rowBatch struct {
 	seqs   []int32
 	want   []int8
 	hidden []float32 // looked-up rows
+	best   []int32   // likeliest tokens
 }
 
 func newRowBatch(rows int) rowBatch {
@@ -91,8 +92,13 @@ func (w *Window) Step(ctx context.Context, b *engine.Batch) (*engine.Output, err
 	if err := w.decode(ctx, b.Rows, hidden, b.Spare, false); err != nil {
 		return nil, err
 	}
+	best, err := w.likeliest(b.Rows)
+	if err != nil {
+		w.undo(b.Rows)
+		return nil, err
+	}
 	w.advance(b.Rows)
-	return w.output(b)
+	return w.output(b, best)
 }
 
 // stopWith aborts the running graph when ctx ends. The function it returns undoes that.
@@ -187,8 +193,32 @@ func (w *Window) advance(rows []engine.Row) {
 	}
 }
 
+// likeliest is the token with the largest logit of each row to be sampled. It refuses logits that are not numbers: once
+// one row has been sampled, nothing can go wrong with another any more.
+func (w *Window) likeliest(rows []engine.Row) ([]int32, error) {
+	if !w.plan.last {
+		return nil, nil
+	}
+	w.batch.best = slices.Grow(w.batch.best[:0], len(rows))[:len(rows)]
+	for i, r := range rows {
+		if !r.Sample {
+			continue
+		}
+		logits, err := binding.GetLogitsIth(w.ctx, int32(i), w.shape.Vocabulary)
+		if err != nil || logits == nil {
+			return nil, core.Errorf(core.CodeInternal, "no logits for row %d: %s", i, w.lib.lines.reason())
+		}
+		best, ok := argmax(logits)
+		if !ok {
+			return nil, core.Errorf(core.CodeInternal, "the model's logits are not numbers")
+		}
+		w.batch.best[i] = best
+	}
+	return w.batch.best, nil
+}
+
 // output collects the hidden states, or samples.
-func (w *Window) output(b *engine.Batch) (*engine.Output, error) {
+func (w *Window) output(b *engine.Batch, best []int32) (*engine.Output, error) {
 	if !w.plan.last {
 		out := &engine.Output{Hidden: w.export.out}
 		w.export.out = nil
@@ -205,10 +235,7 @@ func (w *Window) output(b *engine.Batch) (*engine.Output, error) {
 		if err != nil || logits == nil {
 			return nil, core.Errorf(core.CodeInternal, "no logits for row %d: %s", i, w.lib.lines.reason())
 		}
-		s, err := w.sampler[r.Seq].sample(w, i, logits)
-		if err != nil {
-			return nil, err
-		}
+		s := w.sampler[r.Seq].sample(w, i, logits, best[i])
 		out.Samples = append(out.Samples, s)
 		right = !s.End && i+1 < len(b.Rows) && b.Rows[i+1].Token == s.Token
 	}
