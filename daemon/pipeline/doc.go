@@ -11,6 +11,9 @@
 // granted credits. A Runner keeps a chain up: when a peer is lost it asks its Planner for another and goes on with
 // every request where it was.
 //
+// A window serves several hosts at once: a station runs what waits from their sessions in one step, decode rows before
+// parts of prompts, and hands each session what came of its own rows, as if it had been alone.
+//
 // Rows of hidden states travel as float32 or half floats. Token ids travel to the stage that embeds them and to the
 // one that samples; drafts of a speculative step, and the sampler with its grammar, pass the stages between.
 package pipeline

@@ -55,16 +55,16 @@ func (h *home) Step(ctx context.Context, b *engine.Batch) (*engine.Output, error
 		h.rows[i].Seq = h.share.sequences[r.Seq]
 	}
 	mapped.Rows = h.rows
-	var out *engine.Output
-	err := error(core.Errorf(core.CodeEngineCrashed, "the window is closed"))
+	t := &task{ctx: ctx, batch: mapped}
 	done := make(chan struct{})
-	h.share.push(&task{run: func(*task) {
-		out, err = h.Window.Step(ctx, &mapped)
-		close(done)
-	}})
+	t.end = func(*task) { close(done) }
+	h.share.push(t)
 	select {
 	case <-done:
-		return out, err
+		if t.err != nil {
+			return nil, t.err
+		}
+		return &t.out, nil
 	case <-h.share.left:
 		return nil, core.Errorf(core.CodeEngineCrashed, "the window is closed")
 	}

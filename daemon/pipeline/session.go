@@ -433,7 +433,7 @@ func (s *session) newTask() *task {
 	case t := <-s.tasks:
 		return t
 	default:
-		return &task{run: s.step}
+		return &task{begin: s.begin, end: s.end}
 	}
 }
 

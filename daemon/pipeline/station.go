@@ -14,10 +14,17 @@ const (
 	joinLimit = time.Second
 )
 
-// station is a window and the sessions that use it, which take turns batch by batch.
+// station is a window and the sessions that use it, whose batches it runs together.
 type station struct {
 	window engine.Window
+	shape  engine.Shape
 	wake   chan struct{} // holds one
+
+	// Used by run's goroutine.
+	rowTime  time.Duration // how long a row takes; 0 until a step of some rows has run
+	hidden   []float32     // memory for the output of shared steps
+	patience patience
+	wait     wait
 
 	mu      sync.Mutex // guards all below
 	free    []int32    // sequences that no session has
@@ -32,17 +39,10 @@ type share struct {
 	peer      core.PeerID // whose session it is
 	sequences []int32     // the window's, by the session's
 	context   int
-	queue     []*task
+	queue     []*task       // the first may have run in part
+	used      time.Time     // when there last was a batch
 	left      chan struct{} // closed when the window has forgotten the session
 	leaving   bool
-}
-
-// task is a batch at a stage.
-type task struct {
-	packet
-	ctx    context.Context
-	cancel context.CancelFunc
-	run    func(*task)
 }
 
 // join gives a peer's session a share of a window. All sessions of a peer have at most three quarters of it together,
@@ -110,8 +110,9 @@ func (s *Server) drop(st *station) {
 }
 
 func newStation(w engine.Window) *station {
-	st := &station{window: w, wake: make(chan struct{}, 1), context: w.Shape().Context}
-	for i := range w.Shape().Sequences {
+	shape := w.Shape()
+	st := &station{window: w, shape: shape, wake: make(chan struct{}, 1), context: shape.Context}
+	for i := range shape.Sequences {
 		st.free = append(st.free, int32(i))
 	}
 	return st
@@ -126,7 +127,7 @@ func (st *station) idle() bool {
 func (st *station) grant(peer core.PeerID, o Options) (*share, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	shape := st.window.Shape()
+	shape := st.shape
 	n, tokens := max(1, shape.Sequences*3/4), shape.Context*3/4
 	for _, sh := range st.users {
 		if sh.peer == peer {
@@ -163,38 +164,20 @@ func (sh *share) push(t *task) {
 // run is the goroutine that steps the window.
 func (st *station) run() {
 	for {
-		t, gone, ended := st.next()
+		parts, missing, gone, ended := st.gather()
 		switch {
-		case t != nil:
-			t.run(t)
 		case gone != nil:
 			st.forget(gone)
+		case len(parts) > 0 && st.linger(parts, missing):
+		case len(parts) > 0:
+			st.step(parts)
+			st.retire(parts)
 		case ended:
 			return
 		default:
 			<-st.wake
 		}
 	}
-}
-
-// next takes the task of the session whose turn it is, or finds one that leaves.
-func (st *station) next() (t *task, gone *share, ended bool) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	for i, sh := range st.users {
-		if sh.leaving {
-			return nil, sh, false
-		}
-		if len(sh.queue) == 0 {
-			continue
-		}
-		t = sh.queue[0]
-		sh.queue = append(sh.queue[:0], sh.queue[1:]...)
-		copy(st.users[i:], st.users[i+1:])
-		st.users[len(st.users)-1] = sh
-		return t, nil, false
-	}
-	return nil, nil, st.ended
 }
 
 // forget drops what the window holds of a session and takes its share back.

@@ -3,53 +3,51 @@ package pipeline
 import (
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
 
-// step runs a batch on the window and hands on what came of it. The station's goroutine calls it.
-func (s *session) step(t *task) {
-	defer s.finish(t)
-	if s.ctx.Err() != nil {
-		return
-	}
-	b := engine.Batch{Ops: s.mapOps(t.ops), Embed: t.embed, Spare: s.hidden}
+// begin makes of a batch what the window gets, once those before it have run. The station's goroutine calls it.
+func (s *session) begin(t *task) {
+	t.batch = engine.Batch{Ops: s.mapOps(t.ops), Embed: t.embed, Spare: s.hidden}
 	s.countOps(t.ops)
 	if t.failed == nil {
 		t.failed = s.countRows(t.rows)
 	}
 	if t.failed == nil {
-		b.Rows, b.Hidden = s.mapRows(t.rows), t.hidden
+		t.batch.Rows, t.batch.Hidden = s.mapRows(t.rows), t.hidden
 	}
-	begin := time.Now()
-	out, err := s.window.Step(t.ctx, &b)
-	if s.ctx.Err() != nil { // the step was cancelled because the session ended, which is nobody's result
+}
+
+// end hands on what came of a batch. The station's goroutine calls it.
+func (s *session) end(t *task) {
+	defer s.finish(t)
+	if s.ctx.Err() != nil { // the batch was cancelled because the session ended, which is nobody's result
 		return
 	}
-	t.slowest = max(t.slowest, uint32(min(time.Since(begin).Microseconds(), 1<<31)))
-	if err != nil {
-		if core.CodeOf(err) == core.CodeEngineCrashed {
-			s.fail(err)
-			return
-		}
-		s.uncount(err)
-		out = &engine.Output{}
+	t.slowest = max(t.slowest, uint32(min(t.took.Microseconds(), 1<<31)))
+	if core.CodeOf(t.err) == core.CodeEngineCrashed {
+		s.fail(t.err)
+		return
+	}
+	if t.err != nil {
+		s.uncount(t)
+		t.out = engine.Output{}
 		if t.failed == nil {
-			t.failed = asError(err)
+			t.failed = asError(t.err)
 		}
 	}
-	if err := checkHidden(out.Hidden, s.shape.Embedding); err != nil { // this node's window is at fault
+	if err := checkHidden(t.out.Hidden, s.shape.Embedding); err != nil { // this node's window is at fault
 		s.fail(core.Errorf(core.CodeEngineCrashed, "the window's output: %w", err))
 		return
 	}
-	if b.Rows != nil {
+	if t.batch.Rows != nil {
 		s.unmapRows(t.rows)
 	}
-	s.forward(t, out)
-	if out.Hidden != nil {
-		s.hidden = out.Hidden
+	s.forward(t, &t.out)
+	if t.out.Hidden != nil {
+		s.hidden = t.out.Hidden
 	}
 }
 
@@ -76,6 +74,7 @@ func (s *session) finish(t *task) {
 	delete(s.running, t.number)
 	s.mu.Unlock()
 	t.cancel()
+	*t = task{packet: t.packet, begin: t.begin, end: t.end}
 	select {
 	case s.tasks <- t:
 	default:
@@ -153,11 +152,14 @@ func (s *session) countRows(rows []engine.Row) *core.Error {
 	return nil
 }
 
-// uncount takes back what a failed step did not keep: its rows, and, unless it was only cancelled, perhaps its
-// operations.
-func (s *session) uncount(err error) {
+// uncount takes back what a failed batch did not leave in the window: the rows that had not run and, unless it was only
+// cancelled, perhaps its operations.
+func (s *session) uncount(t *task) {
 	copy(s.lens, s.after)
-	if core.CodeOf(err) == core.CodeCancelled {
+	for _, r := range t.batch.Rows[:t.at] {
+		s.lens[slices.Index(s.share.sequences, r.Seq)]++
+	}
+	if core.CodeOf(t.err) == core.CodeCancelled {
 		return
 	}
 	for i, n := range s.before {
