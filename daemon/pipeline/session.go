@@ -16,7 +16,8 @@ import (
 // session is a stage's part of a chain.
 //
 // Its goroutines: the one that reads from upstream, which queues batches; that of the station, which steps the window
-// and makes frames; the sender of those frames; the one that reads what the next stage says; the beat.
+// and makes frames; the sender of those frames; the one that reads what the next stage says; the beat; and two that see
+// whether the window's process lives.
 type session struct {
 	server *Server
 	*opening
@@ -152,6 +153,9 @@ func (s *session) setUp(group *sync.WaitGroup) error {
 	}
 	group.Go(s.watch)
 	group.Go(s.send)
+	answers := make(chan struct{}, 1)
+	group.Go(func() { s.call(answers) })
+	group.Go(func() { s.pulse(answers) })
 	select {
 	case shapes := <-behind:
 		s.ready.Store(true)

@@ -35,6 +35,7 @@ const (
 const (
 	beatEvery    = 500 * time.Millisecond
 	beatSilence  = 1800 * time.Millisecond // a stage that has been silent for as long is lost
+	pulseSilence = 1500 * time.Millisecond // a window's process that does not answer for as long is lost
 	openSilence  = 10 * time.Second        // before its first beat
 	hostSilence  = 6 * time.Second         // a host that has been silent for as long is gone
 	stallLimit   = 5 * time.Second         // for a peer that takes no bytes

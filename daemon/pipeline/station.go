@@ -12,6 +12,9 @@ import (
 const (
 	joinEvery = 20 * time.Millisecond
 	joinLimit = time.Second
+	// forgetLimit is how long a window may take to drop sequences. It waits for no step: one that takes longer does not
+	// answer any more, and the engine ends its process.
+	forgetLimit = 10 * time.Second
 )
 
 // station is a window and the sessions that use it, whose batches it runs together.
@@ -186,7 +189,9 @@ func (st *station) forget(sh *share) {
 	for _, seq := range sh.sequences {
 		b.Ops = append(b.Ops, engine.Op{Kind: engine.OpTrim, Seq: seq}, engine.Op{Kind: engine.OpSampler, Seq: seq, Sampler: &engine.Sampler{}})
 	}
-	_, _ = st.window.Step(context.Background(), b) // fails only if the window is gone, and with it what it held
+	ctx, cancel := context.WithTimeout(context.Background(), forgetLimit)
+	defer cancel()
+	_, _ = st.window.Step(ctx, b) // fails only if the window is gone, and with it what it held
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for i, other := range st.users {
