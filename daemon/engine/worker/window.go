@@ -133,10 +133,17 @@ func (w *window) reason() error {
 	return w.ended
 }
 
+// send writes a frame. A worker that takes no bytes for long is given up: who waits for it could not even be
+// cancelled.
 func (w *window) send(k kind, id uint32, add func([]byte) ([]byte, error)) error {
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	return writeFrame(w.conn, &w.buf, k, id, add)
+	_ = w.conn.SetWriteDeadline(time.Now().Add(stuckTimeout)) // fails if the worker is gone, as the write does
+	err := writeFrame(w.conn, &w.buf, k, id, add)
+	if core.CodeOf(err) == core.CodeInternal {
+		_ = w.conn.Close() // what follows a part of a frame means nothing
+	}
+	return err
 }
 
 func (w *window) wait(ctx context.Context, id uint32, answer chan frame) (frame, error) {
