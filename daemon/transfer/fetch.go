@@ -14,12 +14,13 @@ import (
 
 // How sources are used.
 const (
-	maxSources  = 4 // of a model at once
+	maxSources  = 4 // of a model at once, as near as one another
 	batch       = 4 // chunks of one request
 	inFlight    = 2 // requests asked of a source at once, so that the line is never idle
 	lookEvery   = time.Second
 	grace       = 5 * time.Second // before a source is judged by its speed
 	muchSlower  = 8               // a source is replaced when another is so many times faster
+	nearEnough  = 4 << 20         // bytes a second that near sources bring together before far ones help
 	tooSlow     = 32 << 10        // bytes a second below which one is replaced if anybody waits
 	banForFault = 10 * time.Minute
 	banForSpeed = time.Minute
@@ -148,10 +149,11 @@ func (f *fetch) look(ctx context.Context) {
 	now := time.Now()
 	f.dropSlow(now)
 	for _, h := range holders {
-		if len(f.workers) >= maxSources || f.fatal != nil || ctx.Err() != nil {
+		if f.fatal != nil || ctx.Err() != nil {
 			return
 		}
-		if f.workers[h.Peer] != nil || h.Peer == f.cfg.Network.Self() || now.Before(f.bans[h.Peer].until) || !f.useful(h) {
+		if f.workers[h.Peer] != nil || h.Peer == f.cfg.Network.Self() || now.Before(f.bans[h.Peer].until) ||
+			f.working(rank(h)) >= maxSources || !f.useful(h) {
 			continue
 		}
 		f.start(ctx, h)
@@ -168,6 +170,16 @@ func rank(h Holder) int {
 	default:
 		return 2
 	}
+}
+
+// working counts the sources of a rank that work. The mutex is held.
+func (f *fetch) working(r int) (n int) {
+	for _, w := range f.workers {
+		if rank(w.holder) == r {
+			n++
+		}
+	}
+	return n
 }
 
 // copies is how many holders a shard has.
@@ -187,17 +199,23 @@ func (f *fetch) useful(h Holder) bool {
 	})
 }
 
-// mayServe keeps far sources away from shards that a near one is bringing. The mutex is held.
+// mayServe keeps far sources away from shards that near ones are bringing, unless those turn out to be slow. The mutex
+// is held.
 func (f *fetch) mayServe(h Holder, p *part) bool {
 	if !h.Shards.Has(p.index) {
 		return false
 	}
+	now, speed, nearer := time.Now(), 0.0, false
 	for _, w := range f.workers {
-		if rank(w.holder) < rank(h) && w.holder.Shards.Has(p.index) {
+		if rank(w.holder) >= rank(h) || !w.holder.Shards.Has(p.index) {
+			continue
+		}
+		if now.Sub(w.since) < grace {
 			return false
 		}
+		nearer, speed = true, speed+w.speed.perSecond(now)
 	}
-	return true
+	return !nearer || speed < nearEnough
 }
 
 // dropSlow ends a source that is far slower than the fastest, or of hardly any use, when others have what it was
