@@ -3,6 +3,7 @@
 # make build  shoal (window), shoald (command line) and shoal-worker (engine process) in build/
 # make bench  speed against plain llama.cpp: a table, and build/bench.json
 # make demo   three nodes on this PC run a model that none of them holds, step by step
+# make kill   peers are taken away in the middle of replies, 200 times: a table of what the clients got; Linux
 # make lint   format, vet, staticcheck, golangci-lint
 # make generate  the Go code of the protobuf messages; needs protoc and protoc-gen-go v1.36.11
 # make fresh  clone into an empty folder with empty HOME and caches, and run both commands there
@@ -24,7 +25,7 @@ GO_WINDOWS := GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc
 GO_DARWIN := GOOS=darwin GOARCH=arm64 CGO_ENABLED=0
 WITHOUT_SCREEN := ./daemon/... ./app/shoald/... ./app/worker/...
 
-.PHONY: build node window run test unit cross bench demo lint generate fresh
+.PHONY: build node window run test unit cross bench demo kill lint generate fresh
 
 build: node window
 
@@ -68,6 +69,10 @@ bench: node
 demo: node
 	go build -o build/shoal-swarm-demo ./packaging/swarmdemo
 	build/shoal-swarm-demo
+
+kill: node
+	go build -o build/shoal-kill ./packaging/kill
+	build/shoal-kill -runtime "$$(packaging/runtime/install.sh)"
 
 lint:
 	packaging/lint.sh

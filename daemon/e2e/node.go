@@ -37,6 +37,7 @@ type Node struct {
 	URL  string
 	Key  string
 
+	cfg   Config
 	cmd   *exec.Cmd
 	log   *tail
 	ended chan struct{} // closed when the process has exited
@@ -57,7 +58,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		"HOME=" + cfg.Dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "SHOAL_NICKNAME=" + cfg.Name,
 		"XDG_CACHE_HOME=" + cache, "SHOAL_RUNTIME=" + cfg.Runtime, "SHOAL_REGION=" + os.Getenv("SHOAL_REGION"),
 	}, cfg.Env...)
-	n := &Node{Name: cfg.Name, cmd: cmd, log: &tail{}, ended: make(chan struct{})}
+	n := &Node{Name: cfg.Name, cfg: cfg, cmd: cmd, log: &tail{}, ended: make(chan struct{})}
 	cmd.Stderr = n.log
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -119,6 +120,12 @@ func (n *Node) Kill() {
 		n.Close()
 	}
 }
+
+// Restart starts a node that was killed or stopped again, on its data folder.
+func (n *Node) Restart(ctx context.Context) (*Node, error) { return Start(ctx, n.cfg) }
+
+// PID is the number of the node's process.
+func (n *Node) PID() int { return n.cmd.Process.Pid }
 
 // Stop asks the node to stop, and ends it when it takes too long.
 func (n *Node) Stop() error {
