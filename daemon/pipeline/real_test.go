@@ -25,7 +25,7 @@ import (
 // alone and together, as float32 and half floats, with guesses and without.
 func TestRealWindows(t *testing.T) {
 	e := realEngine(t)
-	dir, shards := realModel(t)
+	dir, shards := realModel(t, "stories260K-f32.gguf")
 	size := engine.Spec{ModelDir: dir, Context: 4096, Sequences: 16, BatchRows: 64, Threads: 1, ShareCPU: true}
 	at := size
 	at.EndShard = shards
@@ -75,7 +75,7 @@ func TestRealWindows(t *testing.T) {
 // the texts are those of the whole model, and together the windows step less often.
 func TestRealHostsShareSteps(t *testing.T) {
 	e := &tally{Engine: realEngine(t)}
-	dir, shards := realModel(t)
+	dir, shards := realModel(t, "stories260K-f32.gguf")
 	size := engine.Spec{ModelDir: dir, Context: 8192, Sequences: 16, BatchRows: 64, Threads: 1, ShareCPU: true}
 	at := size
 	at.EndShard = shards
@@ -160,7 +160,12 @@ func say(t *testing.T, s *schedule.Scheduler, prompt string) string {
 
 func realScheduler(t testing.TB, tokenizer engine.Tokenizer, list ...engine.Window) *schedule.Scheduler {
 	t.Helper()
-	s, err := schedule.New(schedule.Config{Windows: list, Tokenizer: tokenizer})
+	return realSchedulerWith(t, schedule.Config{Windows: list, Tokenizer: tokenizer})
+}
+
+func realSchedulerWith(t testing.TB, cfg schedule.Config) *schedule.Scheduler {
+	t.Helper()
+	s, err := schedule.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +177,7 @@ func realScheduler(t testing.TB, tokenizer engine.Tokenizer, list ...engine.Wind
 	t.Cleanup(func() {
 		_ = s.Close()
 		<-ended
-		for _, w := range list {
+		for _, w := range cfg.Windows {
 			_ = w.Close()
 		}
 	})
@@ -201,18 +206,24 @@ func realEngine(t testing.TB) engine.Engine {
 	return worker.New(worker.Config{Program: program, Runtime: runtime, Log: discarded})
 }
 
-// realModel imports a small trained model with every layer in a shard of its own.
-func realModel(t *testing.T) (dir string, shards int) {
+// sharedModel is a file that is handed to developers beside the repository.
+func sharedModel(t *testing.T, name string) string {
 	t.Helper()
 	folder := os.Getenv("SHOAL_SHARED")
 	if folder == "" {
 		folder = filepath.Join("..", "..", "..", "shared")
 	}
-	path := filepath.Join(folder, "models", "stories260K-f32.gguf")
+	path := filepath.Join(folder, "models", name)
 	if _, err := os.Stat(path); err != nil {
 		t.Skip("no shared test data: set SHOAL_SHARED")
 	}
-	return imported(t, path)
+	return path
+}
+
+// realModel imports a small trained model with every layer in a shard of its own.
+func realModel(t *testing.T, name string) (dir string, shards int) {
+	t.Helper()
+	return imported(t, sharedModel(t, name))
 }
 
 // imported cuts a GGUF file.

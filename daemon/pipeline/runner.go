@@ -69,6 +69,9 @@ type RunnerStats struct {
 	Lost    int64         // that ended by themselves
 	Resumed int64         // jobs that went on over another chain
 	LastGap time.Duration // from the loss of a chain to the next one
+
+	Asked      int64 // tokens that the guesser gave, over all chains
+	AskedRight int64 // of which so many were right
 }
 
 // line is a chain that is up.
@@ -131,6 +134,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			r.cfg.Log.Warn("chain lost", "model", l.spec.Model.String(), "err", err)
 		}
 		r.set(nil, err)
+		r.count(func(s *RunnerStats) { s.add(l.Stats()) })
 		l.close()
 	}
 	r.mu.Lock()
@@ -238,7 +242,16 @@ func (r *Runner) count(f func(*RunnerStats)) {
 func (r *Runner) Stats() RunnerStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.stats
+	stats := r.stats
+	if r.line != nil {
+		stats.add(r.line.Stats())
+	}
+	return stats
+}
+
+func (s *RunnerStats) add(chain schedule.Stats) {
+	s.Asked += chain.Asked
+	s.AskedRight += chain.AskedRight
 }
 
 // Chain is the chain in use; it is false while there is none.

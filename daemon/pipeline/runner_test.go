@@ -13,6 +13,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/fake"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
 	"github.com/shoal-p2p/shoal/daemon/pipeline"
 )
 
@@ -31,9 +32,14 @@ func (p planner) Chain(_ context.Context, exclude []core.PeerID) (pipeline.Spec,
 // runner runs a Runner of a node until the test ends.
 func (s *swarm) runner(host string, plan pipeline.Planner) *pipeline.Runner {
 	s.t.Helper()
+	return s.runnerWith(host, plan, schedule.Config{})
+}
+
+func (s *swarm) runnerWith(host string, plan pipeline.Planner, cfg schedule.Config) *pipeline.Runner {
+	s.t.Helper()
 	r := pipeline.NewRunner(pipeline.RunnerConfig{
 		Network: s.nodes[host].Peer, Server: s.nodes[host].server, Planner: plan,
-		Tokenizer: tokenizer(s.t), Log: discarded,
+		Tokenizer: tokenizer(s.t), Log: discarded, Schedule: cfg,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

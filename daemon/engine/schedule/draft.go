@@ -13,47 +13,71 @@ const (
 	shortMatch = 2   // where so many are not found
 	probeEvery = 32  // steps between guesses that are not thought worth it, to see whether they are now
 	firstOdds  = 0.5 // that a guess is right, before there were any
+	margin     = 1.02
 )
 
 // speculation decides how many tokens to guess for a lone job on a chain over other nodes, where a step of several
 // rows takes little longer than one: most of it is the way. The guesses are what followed the last tokens of the job
-// where they stood before; the last window says how many were right, so that the reply is the same with and without.
+// where they stood before, or what a Guesser says; the last window says how many were right, so that the reply is the
+// same with and without.
 type speculation struct {
 	step  time.Duration // a step of one row, from sending to landing
 	row   time.Duration // what each more row adds
 	skips int           // steps without guesses since the last with some
+
+	// Of the Guesser:
+	each     time.Duration // what it takes for a token; 0 is not known yet
+	trust    float64       // that a token of it is right
+	unasked  int           // steps since it was asked
+	patience int           // of which so many pass before it is asked although it is not thought worth it
+	rest     int           // steps that it is left alone after it did not answer in time
 }
 
 // learn takes in how long a step with so many guesses took.
 func (p *speculation) learn(took time.Duration, drafts int) {
 	switch {
-	case drafts == 0 && p.step == 0:
-		p.step = took
-	case drafts == 0:
+	case p.step == 0:
+		if drafts == 0 {
+			p.step = took
+		}
+	case drafts == 0, took < p.step: // guesses make no step faster
 		p.step += (took - p.step) / 8
-	case p.row == 0:
-		p.row = max(1, (took-p.step)/time.Duration(drafts))
-	default:
-		p.row += (max(1, (took-p.step)/time.Duration(drafts)) - p.row) / 4
 	}
+	if drafts == 0 {
+		return
+	}
+	row := max(1, (took-p.step)/time.Duration(drafts))
+	if p.row == 0 {
+		p.row = row
+		return
+	}
+	p.row += (row - p.row) / 4
 }
 
-// worth is how many of at most n guesses bring the most tokens in a second.
-func (p *speculation) worth(n int, odds float64) (best int) {
+// best is how many of at most n guesses bring the most tokens in a nanosecond, and how many that are. each is the time
+// it takes to come by a guess.
+func (p *speculation) best(n int, odds float64, each time.Duration) (best int, rate float64) {
+	rate = 1 / float64(p.step)
+	tokens, chance := 1.0, 1.0
+	for k := 1; k <= n; k++ {
+		chance *= odds
+		tokens += chance
+		if r := tokens / float64(p.step+time.Duration(k)*(p.row+each)); r > rate*margin {
+			best, rate = k, r
+		}
+	}
+	return best, rate
+}
+
+// worth is how many of at most n guesses that are there already to make.
+func (p *speculation) worth(n int, odds float64) int {
 	if p.step == 0 || n < 1 {
 		return 0
 	}
 	if p.row == 0 { // what a row adds is not known yet: find out at little cost
 		return min(n, 2)
 	}
-	most, tokens, chance := 1/float64(p.step), 1.0, 1.0
-	for k := 1; k <= n; k++ {
-		chance *= odds
-		tokens += chance
-		if rate := tokens / float64(p.step+time.Duration(k)*p.row); rate > most*1.02 {
-			best, most = k, rate
-		}
-	}
+	best, _ := p.best(n, odds, 0)
 	if best > 0 {
 		p.skips = 0
 		return best
@@ -65,20 +89,30 @@ func (p *speculation) worth(n int, odds float64) (best int) {
 	return min(n, 2)
 }
 
-// drafts are guesses at what a job gives after its next token; none where they would not help.
-func (s *Scheduler) drafts(j *job) []int32 {
-	if !s.speculates || !s.alone() || s.flying > 0 {
-		return nil
+// guess is tokens that may come after the next token of a job.
+type guess struct {
+	tokens []int32
+	asked  bool    // of the Guesser
+	spare  []int32 // where asked, what the text itself says, to see which of the two is better
+}
+
+// guessFor is what to guess for the jobs that are ready, nothing where that would not help. wait tells that the
+// Guesser is being asked, and is worth waiting for.
+func (s *Scheduler) guessFor(ready []*job) (g guess, wait bool) {
+	if !s.speculates || !s.alone() || s.flying > 0 || len(ready) != 1 || !ready[0].decoding() {
+		return g, false
 	}
-	most := min(maxDraft, j.limit-j.generated()-1, cap(j.out)-len(j.out)-1, s.shape.BatchRows-1)
-	guess := lookUp(j.tokens, most)
-	guess = guess[:s.guessing.worth(len(guess), j.odds)]
-	for n := range guess {
-		if j.sent+n >= j.slot.held && !s.cache.grow(j.slot) {
-			return guess[:n]
-		}
+	j := ready[0]
+	room := min(j.limit-j.generated()-1, cap(j.out)-len(j.out)-1, s.shape.BatchRows-1)
+	found := lookUp(j.tokens, min(maxDraft, room))
+	said, wait := s.consult(j, min(maxAsked, room), len(found))
+	switch {
+	case wait:
+		return g, true
+	case len(said) > 0:
+		return guess{tokens: said, asked: true, spare: found}, false
 	}
-	return guess
+	return guess{tokens: found[:s.guessing.worth(len(found), j.odds)]}, false
 }
 
 // lookUp finds the latest place where the last tokens stood before, and returns at most n of those that followed.
@@ -100,27 +134,35 @@ func lookUp(tokens []int32, n int) []int32 {
 	return nil
 }
 
-// addDrafts puts guesses behind the row of a job that was added last.
-func (f *flight) addDrafts(j *job, guess []int32) {
+// addDrafts puts a guess behind the row of a job that was added last, as far as there is room in the KV cache.
+func (s *Scheduler) addDrafts(f *flight, j *job, g guess) {
 	p := &f.parts[len(f.parts)-1]
-	for i, token := range guess {
-		f.batch.Rows = append(f.batch.Rows, engine.Row{Token: token, Pos: int32(j.sent + i), Seq: j.slot.seq, Sample: true, Draft: true})
+	for _, token := range g.tokens {
+		if j.sent >= j.slot.held && !s.cache.grow(j.slot) {
+			break
+		}
+		f.batch.Rows = append(f.batch.Rows, engine.Row{Token: token, Pos: int32(j.sent), Seq: j.slot.seq, Sample: true, Draft: true})
+		j.sent++
+		p.rows++
+		p.drafts++
 	}
-	j.sent += len(guess)
-	p.rows += len(guess)
-	p.drafts = len(guess)
+	p.asked, p.spare = g.asked, g.spare
 }
 
-// landDrafts brings the book up to date about guesses, of which so many were right: the others are trimmed.
-func (s *Scheduler) landDrafts(j *job, p part, right int) {
+// landDrafts brings the book up to date about guesses, of which all but the last sample's were right: the others are
+// trimmed.
+func (s *Scheduler) landDrafts(j *job, p part, samples []engine.Sample) {
+	right := len(samples) - 1
 	s.stats.Drafts += int64(p.drafts)
 	s.stats.DraftsRight += int64(right)
-	for i := range min(right+1, p.drafts) {
-		hit := 0.0
-		if i < right {
-			hit = 1
-		}
-		j.odds += (hit - j.odds) / 8
+	if p.asked {
+		s.stats.Asked += int64(p.drafts)
+		s.stats.AskedRight += int64(right)
+		s.guessing.trust = weigh(s.guessing.trust, right, p.drafts, 16)
+		n := min(len(p.spare), len(samples))
+		j.odds = weigh(j.odds, agree(p.spare, samples), n, 8)
+	} else {
+		j.odds = weigh(j.odds, right, p.drafts, 8)
 	}
 	wrong := p.drafts - right
 	j.sure -= wrong
@@ -128,4 +170,24 @@ func (s *Scheduler) landDrafts(j *job, p part, right int) {
 		j.sent = j.sure
 		s.cache.ops = append(s.cache.ops, engine.Op{Kind: engine.OpTrim, Seq: j.slot.seq, From: int32(j.sure)})
 	}
+}
+
+// weigh takes in that so many of n guesses were right before one was wrong. Each counts for one part in so many.
+func weigh(odds float64, right, n, parts int) float64 {
+	for i := range min(right+1, n) {
+		hit := 0.0
+		if i < right {
+			hit = 1
+		}
+		odds += (hit - odds) / float64(parts)
+	}
+	return odds
+}
+
+// agree is how many tokens of a guess are those that came.
+func agree(tokens []int32, samples []engine.Sample) (n int) {
+	for n < len(tokens) && n < len(samples) && tokens[n] == samples[n].Token {
+		n++
+	}
+	return n
 }

@@ -26,6 +26,7 @@ func (s *Scheduler) fill(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.admitAll()
+	s.dropAsk()
 	for s.flying < s.mayFly() && s.sendNext(ctx) {
 	}
 	if s.flying == 0 && s.starving() {
@@ -96,6 +97,10 @@ func (s *Scheduler) sendNext(ctx context.Context) bool {
 	if len(ready) == 0 && (len(s.cache.ops) == 0 || s.flying > 0) {
 		return false
 	}
+	guess, wait := s.guessFor(ready)
+	if wait {
+		return false
+	}
 	f := s.newFlight()
 	f.batch.Ops = append(f.batch.Ops, s.cache.ops...)
 	clear(s.cache.ops)
@@ -108,7 +113,7 @@ func (s *Scheduler) sendNext(ctx context.Context) bool {
 		f.batch.Embed = true
 		f.add(ready[0], min(ready[0].pending(), s.chunk(ready[0])))
 	default:
-		s.mix(f, ready)
+		s.mix(f, ready, guess)
 	}
 	s.send(ctx, f)
 	return true
@@ -150,14 +155,15 @@ func (s *Scheduler) canRun(j *job) bool {
 	return !j.hungry
 }
 
-// mix fills a batch with decode rows, as many as keep every window busy, and then with chunks of prompts.
-func (s *Scheduler) mix(f *flight, ready []*job) {
+// mix fills a batch with decode rows, as many as keep every window busy, and then with chunks of prompts. The guess is
+// that of a job which decodes alone.
+func (s *Scheduler) mix(f *flight, ready []*job, g guess) {
 	decodes, sequences := s.decodeShare(ready), s.cfg.BatchSequences
 	for _, j := range ready {
 		if !j.prefilling() && decodes > 0 && !j.needsPreparing() {
 			f.add(j, 1)
-			if guess := s.drafts(j); len(guess) > 0 {
-				f.addDrafts(j, guess)
+			if len(g.tokens) > 0 {
+				s.addDrafts(f, j, g)
 			}
 			decodes--
 			sequences--

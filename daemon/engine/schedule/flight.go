@@ -23,8 +23,10 @@ type part struct {
 	job    *job
 	first  int // index of the first row
 	rows   int
-	sample bool // the last row brings a token, and so may the drafts
-	drafts int  // rows at the end that are guesses
+	sample bool    // the last row brings a token, and so may the drafts
+	drafts int     // rows at the end that are guesses
+	asked  bool    // the guesses are the Guesser's
+	spare  []int32 // what else could have been guessed
 }
 
 // newFlight takes an unused flight.
@@ -139,7 +141,7 @@ func (s *Scheduler) landPart(p part, passage Passage, at, n int) {
 			s.end(j, core.FinishStop, nil)
 		}
 	case p.sample:
-		s.landDrafts(j, p, n-1)
+		s.landDrafts(j, p, passage.Output.Samples[at:at+n])
 		for _, sample := range passage.Output.Samples[at : at+n] {
 			s.sampled(j, sample)
 		}

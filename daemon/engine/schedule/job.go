@@ -25,20 +25,23 @@ type job struct {
 	full   atomic.Bool        // the scheduler waits for room in out
 	cut    atomic.Bool        // what is left in out is not to be emitted
 
-	slot      *slot
-	tokens    []int32 // the prompt, then every token generated
-	prompt    int     // length of the prompt
-	cached    int     // tokens of the prompt found in the KV cache
-	sent      int     // tokens sent into the chain
-	sure      int     // tokens known to be in the KV cache of every window
-	abortable int     // batches under way that end when the caller goes
-	prepared  bool    // the sampler is set, or on its way
-	preparing bool    // rows wait until the sampler is known to be good
-	suspect   bool    // a batch failed in a way that leaves the KV cache of the slot unknown
-	hungry    bool    // it waits for room in the KV cache
-	odds      float64 // that a guessed token is right
-	turn      uint64  // when rows of the job last went into a batch
-	stall     *time.Timer
+	slot        *slot
+	tokens      []int32 // the prompt, then every token generated
+	prompt      int     // length of the prompt
+	cached      int     // tokens of the prompt found in the KV cache
+	sent        int     // tokens sent into the chain
+	sure        int     // tokens known to be in the KV cache of every window
+	abortable   int     // batches under way that end when the caller goes
+	prepared    bool    // the sampler is set, or on its way
+	preparing   bool    // rows wait until the sampler is known to be good
+	suspect     bool    // a batch failed in a way that leaves the KV cache of the slot unknown
+	hungry      bool    // it waits for room in the KV cache
+	odds        float64 // that a token which is guessed by the text is right
+	read        int     // tokens that the Guesser has read
+	unguessable bool    // the Guesser cannot follow the job
+	key         string  // what the Guesser knows the job by
+	turn        uint64  // when rows of the job last went into a batch
+	stall       *time.Timer
 
 	ended   bool
 	reason  string // why it ended well
@@ -69,6 +72,11 @@ func (j *job) pending() int { return len(j.tokens) - j.sent }
 
 // prefilling tells whether part of the prompt has not been sent yet.
 func (j *job) prefilling() bool { return j.sent < j.prompt }
+
+// decoding tells whether the next row of the job is the last token it brought.
+func (j *job) decoding() bool {
+	return !j.embed && !j.prefilling() && j.pending() == 1 && !j.needsPreparing()
+}
 
 // generated is how many tokens the job has brought.
 func (j *job) generated() int { return len(j.tokens) - j.prompt }

@@ -20,6 +20,7 @@ type Config struct {
 	StallLimit     time.Duration    // how long a job may be paused before it is cut; 0 is 20 s
 	StepTarget     time.Duration    // how long a step with rows of several jobs should take at most; 0 is 200 ms
 	NoDrafts       bool             // never guess tokens, also where a chain over other nodes would gain by it
+	Guesser        Guesser          // guesses besides what the text itself says; may be nil
 }
 
 func (c Config) withDefaults(shape engine.Shape) Config {
@@ -68,7 +69,9 @@ type Scheduler struct {
 	turn      uint64
 	rowTime   time.Duration // measured time of one prefill row in the slowest window; 0 is not known yet
 	guessing  speculation
-	refuse    error // why no job is taken any more
+	ask       *ask           // the question to the Guesser that counts
+	asks      sync.WaitGroup // all that it has not answered
+	refuse    error          // why no job is taken any more
 	running   bool
 	finished  chan struct{} // closed when Run has ended
 	closeOnce sync.Once
@@ -89,6 +92,7 @@ func New(cfg Config) (*Scheduler, error) {
 		shape:      chain.Shape(),
 		speculates: !cfg.NoDrafts && chain.remote() && chain.Shape().CanTrim,
 		cache:      newCache(chain.Shape()),
+		guessing:   speculation{trust: firstOdds, patience: probeEvery},
 		wake:       make(chan struct{}, 1),
 		landed:     make(chan *flight, depth),
 		closing:    make(chan struct{}),
@@ -223,6 +227,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	stop()
 	<-ended
 	s.shut(err)
+	s.asks.Wait() // every job has ended, and its questions with it
 	return err
 }
 

@@ -15,6 +15,8 @@ type Stats struct {
 	Rows        int64 // rows in them
 	Drafts      int64 // tokens guessed
 	DraftsRight int64 // of which so many were right
+	Asked       int64 // drafts that the Guesser gave
+	AskedRight  int64 // of which so many were right
 	Active      int   // jobs that hold a slot
 	Waiting     int   // jobs in the queue
 	KVUsed      int   // tokens that count against the KV cache
