@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine/draft"
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
 	"github.com/shoal-p2p/shoal/daemon/library"
 	"github.com/shoal-p2p/shoal/daemon/pipeline"
@@ -35,6 +36,7 @@ type chains struct {
 // chain is the runner of one model.
 type chain struct {
 	*pipeline.Runner
+	draft  *draft.Model
 	cancel context.CancelFunc
 	ended  chan struct{}
 
@@ -143,12 +145,13 @@ func (c *chains) take(b library.Blueprint) (*chain, error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	tokenizer := &lateTokenizer{open: func() (*tokenizerUse, error) { return c.n.openTokenizer(ctx, b.ID) }}
 	set := c.n.settings.Get()
-	ch := &chain{cancel: cancel, ended: make(chan struct{}), uses: 1}
+	ch := &chain{cancel: cancel, ended: make(chan struct{}), uses: 1, draft: c.n.newDrafter(b.ID)}
 	ch.Runner = pipeline.NewRunner(pipeline.RunnerConfig{
 		Network: c.n.network.swarm, Server: c.n.network.stages, Planner: planner{c.n, b.ID}, Tokenizer: tokenizer, Log: c.n.log,
 		RebuildLimit: rebuildLimit,
 		Schedule: schedule.Config{
 			MaxContext: b.Context, BatchSequences: set.MaxBatchSize, Queue: set.MaxConcurrentRequests + set.RequestQueue,
+			Guesser: ch.draft,
 		},
 	})
 	c.by[b.ID] = ch
@@ -159,6 +162,19 @@ func (c *chains) take(b library.Blueprint) (*chain, error) {
 		_ = ch.Run(ctx) // ends with ctx, and returns nothing else
 	})
 	return ch, nil
+}
+
+// guesses tells how many tokens the draft model of a model has guessed over its chain, how many were right, and why it
+// does not guess now; "" if it does.
+func (c *chains) guesses(id core.ModelID) (n, right int64, failed string) {
+	c.mu.Lock()
+	ch, ok := c.by[id]
+	c.mu.Unlock()
+	if !ok {
+		return 0, 0, ""
+	}
+	stats := ch.Stats()
+	return stats.Asked, stats.AskedRight, ch.draft.Failure()
 }
 
 // route is which way the chain goes now.

@@ -125,6 +125,7 @@ func (n *Node) Plan(ctx context.Context, id core.ModelID) (core.PlanReport, erro
 	if out.Encrypted, _, err = n.Library.EncryptedPipeline(ctx, id); err != nil {
 		return out, err
 	}
+	out.Draft = n.planDraft(id)
 	p, err := n.planFor(ctx, b, nil, true)
 	if err != nil {
 		out.Text, out.Code = err.Error(), core.CodeOf(err)

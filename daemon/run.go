@@ -174,8 +174,8 @@ func (n *Node) sendStats(ctx context.Context) error {
 	}
 }
 
-// VerifyConfig implements config.Subscriber. What the settings say of themselves is all there is to check.
-func (n *Node) VerifyConfig(_, _ config.Settings) error { return nil }
+// VerifyConfig implements config.Subscriber.
+func (n *Node) VerifyConfig(from, to config.Settings) error { return n.verifyDraft(from, to) }
 
 // CommitConfig implements config.Subscriber.
 func (n *Node) CommitConfig(_, to config.Settings) {

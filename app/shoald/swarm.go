@@ -151,6 +151,9 @@ func printPlan(w io.Writer, r core.PlanReport) {
 		fmt.Fprintf(w, "\nRoute\t%s\nForecast\t%.1f tokens/s, prompts at %.0f tokens/s\n\n", r.Route, r.Forecast.DecodeTokensPerSecond, r.Forecast.PrefillTokensPerSecond)
 		printSegments(w, r.Segments)
 	}
+	if d := r.Draft; d != nil {
+		fmt.Fprintf(w, "\nDraft model\t%s\n%s\n", d.ModelID, printable(d.Text))
+	}
 	for _, a := range r.Alternatives {
 		fmt.Fprintf(w, "\nOr %s\t%.1f tokens/s\n", a.Name, a.Forecast.DecodeTokensPerSecond)
 		printSegments(w, a.Segments)

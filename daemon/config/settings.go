@@ -29,6 +29,8 @@ type Settings struct {
 	IdleUnloadSeconds int          `toml:"idle_unload_seconds" json:"idle_unload_seconds" apply:"live" doc:"Unload a model that was not used for so long; 0 keeps it in memory."`
 	DefaultModel      string       `toml:"default_model" json:"default_model" apply:"live" doc:"Model that answers requests for auto; empty takes one that is loaded."`
 
+	DraftModel string `toml:"draft_model" json:"draft_model" apply:"live" doc:"Small model on this PC that guesses ahead for models which run over other nodes, where that makes replies faster; it must have the same vocabulary. Empty guesses by the text alone."`
+
 	MaxConcurrentRequests int `toml:"max_concurrent_requests" json:"max_concurrent_requests" apply:"live" doc:"Requests that run at once; more wait."`
 	RequestQueue          int `toml:"request_queue" json:"request_queue" apply:"live" doc:"Requests that may wait; more are refused with 429."`
 	MaxBatchSize          int `toml:"max_batch_size" json:"max_batch_size" apply:"load" doc:"Requests of one model that share a batch."`

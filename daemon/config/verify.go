@@ -26,6 +26,8 @@ func (s *Settings) Verify() error {
 		return invalid("log_level", "log_level must be debug, info, warn or error")
 	case s.Region != "" && !regexp.MustCompile(`^[A-Z]{2}$`).MatchString(s.Region):
 		return invalid("region", "region must be two capital letters such as DE, or empty")
+	case len(s.DraftModel) > 256:
+		return invalid("draft_model", "the name is too long")
 	case len(s.DefaultModel) > 256 || len(s.RuntimeDir) > 4096 || len(s.WorkerPath) > 4096:
 		return invalid("default_model", "a name or path is too long")
 	}

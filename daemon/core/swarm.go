@@ -140,7 +140,17 @@ type PlanReport struct {
 	Segments     []PlanSegment     `json:"segments"`
 	Forecast     PlanForecast      `json:"forecast"`
 	Alternatives []PlanAlternative `json:"alternatives"`
-	Reasons      []PlanReason      `json:"reasons"` // why peers are not used or layers have nobody
+	Reasons      []PlanReason      `json:"reasons"`         // why peers are not used or layers have nobody
+	Draft        *PlanDraft        `json:"draft,omitempty"` // the model that guesses ahead over a chain; nil if none is set
+}
+
+// PlanDraft is the model that guesses ahead for another, as the settings name it.
+type PlanDraft struct {
+	ModelID string `json:"model_id"`
+	Usable  bool   `json:"usable"`  // it guesses where that makes replies faster
+	Text    string `json:"text"`    // why it is not usable, or what it did
+	Guessed int64  `json:"guessed"` // tokens, over the chain that is up
+	Right   int64  `json:"right"`   // of which so many were
 }
 
 // PlanSegment is a run of whole shards on one node.

@@ -157,6 +157,7 @@ func (n *Node) Plan(_ context.Context, id core.ModelID) (core.PlanReport, error)
 	out = core.PlanReport{
 		ModelID: OnDisk, Possible: true, Route: core.RouteDistributed, Text: "layers 0-1 on this PC, layers 2-3 on attic",
 		Segments: []core.PlanSegment{here, there}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 20, PrefillTokensPerSecond: 200},
+		Draft:        &core.PlanDraft{ModelID: Loaded, Text: "the vocabularies differ"},
 		Alternatives: []core.PlanAlternative{{Name: "local", Segments: []core.PlanSegment{here}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 10}}},
 	}
 	return out, nil

@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/shoal-p2p/shoal/daemon/config"
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/draft"
+)
+
+// namedModel is the model that the setting draft_model names. It may be asked while settings change.
+func (n *Node) namedModel(name string) (core.ModelID, error) {
+	if name == "auto" {
+		return core.ModelID{}, core.Errorf(core.CodeInvalidRequest, "draft_model must name a model").WithParam("draft_model")
+	}
+	id, err := n.Resolve(name)
+	if err != nil {
+		return id, core.Errorf(core.CodeInvalidRequest, "draft_model: %w", err).WithParam("draft_model").
+			WithHint("Name a model that is on this PC, for example one that GET /v1/models lists.")
+	}
+	return id, nil
+}
+
+// verifyDraft tells whether the draft model of new settings is there.
+func (n *Node) verifyDraft(from, to config.Settings) error {
+	if to.DraftModel == "" || to.DraftModel == from.DraftModel {
+		return nil
+	}
+	_, err := n.namedModel(to.DraftModel)
+	return err
+}
+
+// draftFor is the model that the settings name to guess for another. The error says why it cannot.
+func (n *Node) draftFor(target core.ModelID, name string) (core.ModelID, error) {
+	id, err := n.namedModel(name)
+	if err != nil {
+		return id, err
+	}
+	if id == target {
+		return id, core.Errorf(core.CodeUnsupported, "%s cannot guess for itself", id)
+	}
+	b, err := n.Blueprint(id)
+	if err != nil {
+		return id, err
+	}
+	if !b.Complete {
+		return id, core.Errorf(core.CodeNotReady, "%s is not wholly on this PC", id)
+	}
+	return id, n.SameVocabulary(target, id)
+}
+
+// drafter opens the draft model for the chain of one model.
+type drafter struct {
+	n      *Node
+	target core.ModelID
+
+	mu   sync.Mutex // guards both
+	name string     // of the setting when it was looked at
+	id   core.ModelID
+}
+
+func (n *Node) newDrafter(target core.ModelID) *draft.Model {
+	d := &drafter{n: n, target: target}
+	return draft.New(draft.Config{Open: d.open, Name: d.welcome, Log: n.log.With("model", target.String())})
+}
+
+// welcome is the draft model's name while there is nothing else to do: it shall take no time from other requests.
+func (d *drafter) welcome() string {
+	if d.n.gate.active() > 1 || d.n.pausing.Load() {
+		return ""
+	}
+	return d.n.settings.Get().DraftModel
+}
+
+// open leases the draft model. Between guesses nobody holds it, so that it is unloaded like any other that is idle.
+func (d *drafter) open(ctx context.Context) (engine.Runner, func(), error) {
+	id, err := d.choose(d.n.settings.Get().DraftModel)
+	if err != nil {
+		return nil, nil, err
+	}
+	lease, err := d.n.Acquire(ctx, id.String())
+	if err != nil {
+		return nil, nil, err
+	}
+	if !lease.Runner.Shape().CanTrim {
+		lease.Release()
+		return nil, nil, core.Errorf(core.CodeUnsupported, "%s cannot take guesses back", id)
+	}
+	return lease.Runner, lease.Release, nil
+}
+
+// choose looks at the draft model once for each name that the settings give.
+func (d *drafter) choose(name string) (core.ModelID, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.name == name {
+		return d.id, nil
+	}
+	id, err := d.n.draftFor(d.target, name)
+	if err == nil {
+		d.name, d.id = name, id
+	}
+	return id, err
+}
+
+// planDraft reports on the draft model of a model; nil if none is set.
+func (n *Node) planDraft(target core.ModelID) *core.PlanDraft {
+	name := n.settings.Get().DraftModel
+	if name == "" {
+		return nil
+	}
+	id, err := n.draftFor(target, name)
+	out := &core.PlanDraft{ModelID: id.String(), Usable: err == nil}
+	if id.IsZero() {
+		out.ModelID = name
+	}
+	if err != nil {
+		out.Text = err.Error()
+		return out
+	}
+	var failed string
+	out.Guessed, out.Right, failed = n.network.chains.guesses(target)
+	switch {
+	case failed != "":
+		out.Usable, out.Text = false, failed
+	case out.Guessed == 0:
+		out.Text = "It guesses where that makes replies over a chain faster."
+	default:
+		out.Text = fmt.Sprintf("%d%% of its guesses were right.", out.Right*100/out.Guessed)
+	}
+	return out
+}
