@@ -61,6 +61,28 @@ func TestLeaveAndJoinAnotherSwarm(t *testing.T) {
 	}
 }
 
+// A swarm may be made while the node looks whether it is in one. Then the node hears of a change that its session
+// knows already: were that closed, the first invite would name ports that are no longer open.
+func TestOnlyAChangeRestarts(t *testing.T) {
+	n := newNode(t, "n")
+	newCode(t, n)
+	first, err := n.session()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second is taken when what the first did is done
+		n.wake <- struct{}{}
+	}
+	eventually(t, "the node looks", 10*time.Second, func() bool { return len(n.wake) == 0 })
+	if now, err := n.session(); now != first {
+		t.Errorf("the session was closed without a change (%v)", err)
+	}
+	n.restart()
+	if now, err := n.await(t.Context(), first.realm); err != nil || now == first {
+		t.Errorf("after a change the old session is given out (%v)", err)
+	}
+}
+
 func TestAnnouncementsSpread(t *testing.T) {
 	a, b, c := newNode(t, "a"), newNode(t, "b"), newNode(t, "c")
 	invited(t, a, b)

@@ -59,6 +59,7 @@ type Swarm struct {
 
 	mu       sync.Mutex
 	stopped  bool // Run has ended
+	restarts int  // how often restart was called
 	current  *session
 	failed   error         // why there is no session
 	changed  chan struct{} // closed and replaced when current or failed change
@@ -106,9 +107,10 @@ const restartAfter = 5 * time.Second
 func (s *Swarm) Run(ctx context.Context) error {
 	defer s.set(func() { s.stopped = true })
 	for ctx.Err() == nil {
+		since := s.restarted()
 		in, err := s.loadRealm(ctx)
 		if err != nil {
-			s.fail(ctx, err)
+			s.fail(ctx, err, since)
 			continue
 		}
 		if in == nil {
@@ -118,15 +120,19 @@ func (s *Swarm) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		s.stay(ctx, *in)
+		s.stay(ctx, *in, since)
 	}
 	return nil
 }
 
 // fail remembers why there is no session, and waits before the next attempt.
-func (s *Swarm) fail(ctx context.Context, err error) {
+func (s *Swarm) fail(ctx context.Context, err error, since int) {
 	s.log.Warn("start the swarm", "err", err)
-	s.set(func() { s.failed = err })
+	s.set(func() {
+		if s.restarts == since {
+			s.failed = err
+		}
+	})
 	select {
 	case <-time.After(restartAfter):
 	case <-s.wake:
@@ -134,22 +140,27 @@ func (s *Swarm) fail(ctx context.Context, err error) {
 	}
 }
 
-// stay runs one session until ctx ends or the network to be in changes.
-func (s *Swarm) stay(ctx context.Context, in realm) {
+// stay runs one session until ctx ends or the network to be in has changed since then.
+func (s *Swarm) stay(ctx context.Context, in realm, since int) {
 	session, err := s.start(ctx, in)
 	if err != nil {
-		s.fail(ctx, err)
+		s.fail(ctx, err, since)
 		return
 	}
 	s.set(func() {
+		if s.restarts != since {
+			return
+		}
 		s.current, s.failed = session, nil
 		for name, handler := range s.handlers {
 			session.handle(name, handler)
 		}
 	})
-	select {
-	case <-ctx.Done():
-	case <-s.wake:
+	for ctx.Err() == nil && s.restarted() == since { // wake may still tell of a change that the session knows
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		}
 	}
 	s.set(func() { s.current = nil })
 	session.close()
@@ -164,13 +175,21 @@ func (s *Swarm) set(change func()) {
 	s.changed = make(chan struct{})
 }
 
-// restart makes Run look again which network to be in.
+// restart makes Run look again which network to be in. What is saved before is known to the session that follows; the
+// one under way is given to nobody any more.
 func (s *Swarm) restart() {
-	s.set(func() { s.failed = nil })
+	s.set(func() { s.restarts++; s.current, s.failed = nil, nil })
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// restarted tells how often restart was called.
+func (s *Swarm) restarted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.restarts
 }
 
 // session returns the session under way.
