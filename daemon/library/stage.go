@@ -263,12 +263,14 @@ type idleStage struct {
 	used  time.Time
 }
 
-// idleStages are the stages that nobody has used for a time, nor wants to be kept; without a limit also those kept.
+// idleStages are the stages in memory that nobody has used for a time, nor wants to be kept; without a limit also those
+// kept. One that is being loaded is none: it may be the very one that looks for room, or wait for that one, and has no
+// memory to give.
 func (m *model) idleStages(limit time.Duration) (list []idleStage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, st := range m.stages {
-		if st.uses == 0 && (limit == 0 || st.warm == 0 && time.Since(st.used) >= limit) {
+		if st.window != nil && st.uses == 0 && (limit == 0 || st.warm == 0 && time.Since(st.used) >= limit) {
 			list = append(list, idleStage{m, st, st.warm > 0, st.used})
 		}
 	}

@@ -128,6 +128,33 @@ func TestLeavingWhileAStageLoads(t *testing.T) {
 	within(t, "the load goes on for the next", func() bool { return h.Holdings()[0].Loaded.Has(1) })
 }
 
+// A stage for which there is no memory, and which nobody waits for any more, is not the one to end to make room: it would
+// wait for itself.
+func TestAStageMakesNoRoomForItself(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	id := h.bring("m", 1)
+	h.change(func(s *config.Settings) { s.ContextSize = 16 << 20 })
+	m, err := h.find(id)
+	must(t, err)
+	if _, err := h.place(t.Context(), m, m.whole(), 1, 64); core.CodeOf(err) != core.CodeInsufficientRAM {
+		t.Skipf("this PC has memory for 16 M tokens of KV cache (%v)", err)
+	}
+	must(t, m.enter(t.Context())) // the load has to wait
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, _, err := h.Window(ctx, id, m.digest, 0, layers, WindowOptions{}); core.CodeOf(err) != core.CodeCancelled {
+		t.Errorf("got %v", err)
+	}
+	m.leave()
+	within(t, "the stage is given up", func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return len(m.stages) == 0
+	})
+	must(t, m.enter(t.Context()))
+	m.leave()
+}
+
 // elsewhere is a swarm in which others hold some shards.
 type elsewhere struct {
 	byShard []int
