@@ -10,11 +10,13 @@ import (
 	"github.com/libp2p/go-libp2p"
 	connmanager "github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
@@ -34,6 +36,9 @@ const (
 	connsLow  = 192
 	connsHigh = 256
 )
+
+// relayAgain is the wait between attempts to get a place at an anchor.
+const relayAgain = 2 * time.Second
 
 // newHost makes the libp2p host of a session. Without addresses to listen at it can only call others.
 func (s *session) newHost(listen []multiaddr.Multiaddr) (host.Host, error) {
@@ -60,7 +65,22 @@ func (s *session) newHost(listen []multiaddr.Multiaddr) (host.Host, error) {
 	} else {
 		options = append(options, s.reachable(listen)...)
 	}
-	return libp2p.New(append(options, s.cfg.options...)...)
+	h, err := libp2p.New(append(options, s.cfg.options...)...)
+	if err == nil && len(listen) > 0 && !s.cfg.Anchor && !s.cfg.behindNAT {
+		err = relayAtOnce(h)
+	}
+	return h, err
+}
+
+// relayAtOnce makes the host look for a place at an anchor now. Without it libp2p first finds out for 15 s whether
+// others reach this node, and until then two nodes behind routers cannot meet. The place is given back when they do.
+func relayAtOnce(h host.Host) error {
+	reachability, err := h.EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful)
+	if err != nil {
+		return err
+	}
+	defer reachability.Close()
+	return reachability.Emit(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityUnknown})
 }
 
 // reachable are the options of a host that others call.
@@ -68,7 +88,7 @@ func (s *session) reachable(listen []multiaddr.Multiaddr) []libp2p.Option {
 	options := []libp2p.Option{
 		libp2p.ListenAddrs(listen...), libp2p.EnableAutoNATv2(), libp2p.EnableHolePunching(),
 		libp2p.EnableAutoRelayWithPeerSource(s.relays, autorelay.WithBootDelay(time.Second), autorelay.WithMinCandidates(1),
-			autorelay.WithBackoff(30*time.Second), autorelay.WithMinInterval(5*time.Second)),
+			autorelay.WithBackoff(relayAgain), autorelay.WithMinInterval(relayAgain)),
 	}
 	if s.cfg.behindNAT {
 		options = append(options, libp2p.ForceReachabilityPrivate())
