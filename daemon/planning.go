@@ -99,6 +99,7 @@ func (p planner) Chain(ctx context.Context, exclude []core.PeerID) (pipeline.Spe
 	if err != nil {
 		return pipeline.Spec{}, err
 	}
+	p.n.network.swarm.Check(exclude...)
 	chosen, err := p.n.planFor(ctx, b, exclude, false)
 	if err != nil {
 		return pipeline.Spec{}, err

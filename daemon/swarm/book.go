@@ -41,6 +41,7 @@ type entry struct {
 	lan        bool          // found on the local network
 	connection string        // "direct", "relayed" or "none"
 	tries      int           // dials that failed since the last connection
+	failed     time.Time     // when the last of them ended
 	next       time.Time     // when it is dialled again
 	dirty      bool          // differs from the store
 }

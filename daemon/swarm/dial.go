@@ -22,6 +22,14 @@ const (
 	maxConnected = 128 // beyond that nobody is dialled without need
 )
 
+// A node without any connection may have been cut off somewhere that it cannot see, so it dials those that it saw last
+// at this pace for an hour, whatever their wait.
+const (
+	aloneEvery = 4 * time.Second
+	alonePeers = 4
+	aloneFor   = time.Hour
+)
+
 // backoff is the wait after the n-th dial that failed, spread a little so that peers do not dial in step.
 func backoff(n int) time.Duration {
 	d := min(backoffMost, backoffFirst<<min(n-1, 10))
@@ -45,11 +53,18 @@ func (t *session) dialLoop() {
 // due are the peers to dial now, those seen last first.
 func (t *session) due() []entry {
 	list := slices.DeleteFunc(t.book.all(), func(e entry) bool {
-		return e.ID == t.self || e.connection != connectionNone || time.Now().Before(e.next) ||
-			t.book.refuses(e.ID) || !e.Anchor && !e.lan && !t.members.belongs(e.ID)
+		return e.ID == t.self || e.connection != connectionNone || t.book.refuses(e.ID) ||
+			!e.Anchor && !e.lan && !t.members.belongs(e.ID)
 	})
 	slices.SortFunc(list, func(a, b entry) int { return cmp.Compare(b.LastSeen.Unix(), a.LastSeen.Unix()) })
-	return list
+	alone, n, now := len(t.host.Network().Peers()) == 0, 0, time.Now()
+	return slices.DeleteFunc(list, func(e entry) bool {
+		n++
+		if alone && n <= alonePeers && now.Sub(e.LastSeen) < aloneFor && e.next.After(e.failed.Add(aloneEvery)) {
+			e.next = e.failed.Add(aloneEvery)
+		}
+		return now.Before(e.next)
+	})
 }
 
 func (t *session) redialOne(e entry) {
@@ -69,7 +84,8 @@ func (t *session) redialOne(e entry) {
 	t.book.update(e.ID, func(e *entry) {
 		if e.connection == connectionNone {
 			e.tries++
-			e.next = time.Now().Add(backoff(e.tries))
+			e.failed = time.Now()
+			e.next = e.failed.Add(backoff(e.tries))
 		}
 	})
 }
@@ -98,17 +114,19 @@ func (t *session) lookUp(ctx context.Context, id peer.ID) error {
 
 // hurry dials everybody at once and closes the connections that the change of network has cut.
 func (t *session) hurry() {
+	t.dialAll()
+	t.eachConnected(func(ctx context.Context, id peer.ID, name core.PeerID) {
+		t.check(ctx, id, answerAfterChange)
+		t.measure(ctx, id, name)
+	})
+}
+
+// dialAll ends the waits of those that could not be reached.
+func (t *session) dialAll() {
 	for _, e := range t.book.all() {
 		if e.connection == connectionNone {
 			t.book.update(e.ID, func(e *entry) { e.tries, e.next = 0, time.Time{} })
 		}
 	}
 	t.poke(t.redial)
-	t.eachConnected(func(ctx context.Context, id peer.ID, name core.PeerID) {
-		ctx, cancel := context.WithTimeout(ctx, answerAfterChange)
-		defer cancel()
-		if !t.measure(ctx, id, name) && t.ctx.Err() == nil {
-			t.drop(id)
-		}
-	})
 }

@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -12,9 +13,10 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// A round trip is the shortest of a few pings. A peer that lets several in a row go by is disconnected.
+// A round trip is the shortest of a few pings. A connection on which two in a row go by is closed: a peer that is gone
+// without a word is noticed within 20 s, and within answerAfterChange when there is a reason to ask.
 const (
-	pingEvery   = 15 * time.Second
+	pingEvery   = 10 * time.Second
 	pingCount   = 3
 	pingTimeout = 5 * time.Second
 	lanRTT      = 5 * time.Millisecond
@@ -24,16 +26,19 @@ const (
 
 // watchConns notes the peers whose connections change.
 func (t *session) watchConns() network.Notifiee {
-	note := func(_ network.Network, c network.Conn) {
-		t.mu.Lock()
-		t.moved[c.RemotePeer()] = true
-		t.mu.Unlock()
-		t.poke(t.movedCh)
-	}
+	note := func(_ network.Network, c network.Conn) { t.note(t.moved, c.RemotePeer()) }
 	return &network.NotifyBundle{ConnectedF: note, DisconnectedF: note}
 }
 
-// pathLoop looks at each peer whose connections changed.
+// note puts a peer on a list for pathLoop.
+func (t *session) note(list map[peer.ID]bool, id peer.ID) {
+	t.mu.Lock()
+	list[id] = true
+	t.mu.Unlock()
+	t.poke(t.movedCh)
+}
+
+// pathLoop looks at each peer whose connections changed or are in doubt.
 func (t *session) pathLoop() {
 	for {
 		select {
@@ -42,11 +47,15 @@ func (t *session) pathLoop() {
 			return
 		}
 		t.mu.Lock()
-		moved := t.moved
-		t.moved = map[peer.ID]bool{}
+		moved, doubted := maps.Clone(t.moved), maps.Clone(t.doubted)
+		clear(t.moved)
+		clear(t.doubted)
 		t.mu.Unlock()
 		for id := range moved {
 			t.pathChanged(id)
+		}
+		for id := range doubted {
+			t.wg.Go(func() { t.check(t.ctx, id, answerAfterChange) })
 		}
 	}
 }
@@ -79,22 +88,34 @@ func (t *session) pathChanged(id peer.ID) {
 	case now == connectionNone:
 		t.poke(t.redial)
 	case known.connection == connectionNone || !ok:
+		if t.connected() == 1 { // what cut it off from all is over
+			t.dialAll()
+		}
 		t.wg.Go(func() {
-			if err := t.greet(t.ctx, id, name); err != nil {
-				t.log.Debug("greet a peer", "peer", name, "err", err)
-			}
+			t.meet(id, name)
 			t.measure(t.ctx, id, name)
 		})
 	default:
-		t.wg.Go(func() { t.measure(t.ctx, id, name) })
+		t.wg.Go(func() {
+			// It may be back before the old connection was missed. Gossip went the old way: what it told is lost.
+			if len(t.host.Network().ConnsToPeer(id)) > 1 && t.check(t.ctx, id, answerAfterChange) {
+				t.meet(id, name)
+			}
+			t.measure(t.ctx, id, name)
+		})
+	}
+}
+
+// meet greets a peer that is connected.
+func (t *session) meet(id peer.ID, name core.PeerID) {
+	if err := t.greet(t.ctx, id, name); err != nil {
+		t.log.Debug("greet a peer", "peer", name, "err", err)
 	}
 }
 
 // admitOrExpel waits for a peer that nobody vouched for yet to show its admission.
 func (t *session) admitOrExpel(id peer.ID, name core.PeerID) {
-	if err := t.greet(t.ctx, id, name); err != nil {
-		t.log.Debug("greet a peer", "peer", name, "err", err)
-	}
+	t.meet(id, name)
 	if t.guard.serves(id) {
 		t.pathChanged(id)
 		return
@@ -129,12 +150,8 @@ func (t *session) connection(id peer.ID) (kind string, lan bool) {
 func (t *session) pingLoop() {
 	t.every(pingEvery, nil, func() {
 		t.eachConnected(func(ctx context.Context, id peer.ID, name core.PeerID) {
-			e, ok := t.book.get(name)
-			if t.measure(ctx, id, name) || !ok || t.ctx.Err() != nil {
-				return
-			}
-			if time.Since(e.heard) > 3*pingEvery {
-				t.drop(id)
+			if !t.measure(ctx, id, name) {
+				t.check(t.ctx, id, pingTimeout)
 			}
 		})
 	})

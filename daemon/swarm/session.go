@@ -51,6 +51,7 @@ type session struct {
 
 	mu      sync.Mutex
 	moved   map[peer.ID]bool // peers whose connections changed
+	doubted map[peer.ID]bool // peers that somebody misses
 	movedCh chan struct{}
 	own     *record.Signed
 	sockets []io.Closer
@@ -65,7 +66,7 @@ func (s *Swarm) newSession(ctx context.Context, in realm) (*session, error) {
 	t := &session{
 		cfg: &s.cfg, realm: in, key: in.key, net: in.name(), self: s.self, log: s.log,
 		redial: make(chan struct{}, 1), tell: make(chan struct{}, 1), announce: make(chan struct{}, 1),
-		moved: map[peer.ID]bool{}, movedCh: make(chan struct{}, 1),
+		moved: map[peer.ID]bool{}, doubted: map[peer.ID]bool{}, movedCh: make(chan struct{}, 1),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	t.book = newBook(peers, s.cfg.Store.SavePeer, time.Now, s.log)

@@ -89,7 +89,7 @@ func New(cfg Config) (*Swarm, error) {
 		cfg.listenUDP = func(network string, at *net.UDPAddr) (net.PacketConn, error) { return net.ListenUDP(network, at) }
 	}
 	if cfg.interfaces == nil {
-		cfg.interfaces = net.InterfaceAddrs
+		cfg.interfaces = interfaceAddrs
 	}
 	return &Swarm{
 		cfg: cfg, self: self, log: cfg.Log, wake: make(chan struct{}, 1), changed: make(chan struct{}),

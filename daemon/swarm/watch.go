@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"net"
 	"slices"
 	"time"
 )
@@ -32,6 +33,31 @@ func (t *session) watchLoop() {
 func jumped(last, now time.Time) bool {
 	steady, wall := now.Sub(last), now.Round(0).Sub(last.Round(0))
 	return wall-steady > clockJump || steady > watchEvery+clockJump
+}
+
+// interfaceAddrs lists the addresses at which this PC is on a network now: an address whose cable is out is none, and
+// those that interfaces give themselves lead nowhere.
+func interfaceAddrs() ([]net.Addr, error) {
+	list, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	var out []net.Addr
+	for _, i := range list {
+		if i.Flags&net.FlagRunning == 0 || i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // it went in the meantime
+		}
+		for _, a := range addrs {
+			if ip, ok := a.(*net.IPNet); ok && !ip.IP.IsLinkLocalUnicast() {
+				out = append(out, a)
+			}
+		}
+	}
+	return out, nil
 }
 
 // interfaces lists the addresses of this PC, in order.
