@@ -24,6 +24,8 @@ type Config struct {
 	Key string // API key; reads on the same PC work without
 	// OnError hears the errors of the methods of api.Node that return none, such as Models; nil drops them.
 	OnError func(error)
+	// Dial connects to the node; nil is the plain way.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client talks to one node. It is safe for concurrent use.
@@ -45,10 +47,13 @@ func New(cfg Config) *Client {
 	if cfg.OnError == nil {
 		cfg.OnError = func(error) {}
 	}
+	if cfg.Dial == nil {
+		cfg.Dial = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
+	}
 	return &Client{cfg: cfg, http: &http.Client{
 		// No proxy: the key must not leave for one when the node is on this PC.
 		Transport: &http.Transport{
-			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+			DialContext:            cfg.Dial,
 			MaxResponseHeaderBytes: 64 << 10,
 			IdleConnTimeout:        90 * time.Second,
 			MaxIdleConnsPerHost:    8,

@@ -41,7 +41,7 @@ type subscription struct {
 
 // follow passes events on until the connection ends, and tells whether there was one.
 func (s *subscription) follow(ctx context.Context) bool {
-	dialer := websocket.Dialer{HandshakeTimeout: 5 * time.Second}
+	dialer := websocket.Dialer{HandshakeTimeout: 5 * time.Second, NetDialContext: s.client.cfg.Dial}
 	header := http.Header{}
 	if s.client.cfg.Key != "" {
 		header.Set("Authorization", "Bearer "+s.client.cfg.Key)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -28,31 +26,11 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	programs = dir
-	for name, source := range map[string]string{"shoald": "../../app/shoald", "shoal-worker": "../../app/worker"} {
-		if runtime.GOOS == "windows" {
-			name += ".exe"
-		}
-		if text, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), source).CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", source, err, text)
-			return 1
-		}
+	if err := e2e.Build("../..", dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	return m.Run()
-}
-
-// libraries is where packaging/runtime/install.sh puts llama.cpp.
-func libraries(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("SHOAL_RUNTIME")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		must(t, err)
-		dir = filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-cpu")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no llama.cpp libraries in %s; packaging/runtime/install.sh puts them there", dir)
-	}
-	return dir
 }
 
 func must(t *testing.T, err error) {
@@ -75,7 +53,10 @@ type fleet struct {
 
 func launch(t *testing.T, count int) *fleet {
 	t.Helper()
-	libs := libraries(t)
+	libs, err := e2e.Libraries()
+	if err != nil {
+		t.Skip(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	f := &fleet{t: t, ctx: ctx}

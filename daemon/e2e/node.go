@@ -5,13 +5,16 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +31,11 @@ type Config struct {
 	Runtime string   // folder of the llama.cpp libraries; "" lets the node look for them
 	Args    []string // more arguments of serve
 	Env     []string // more variables
+
+	Listen string   // address for other nodes; "" is a free port on loopback
+	Within []string // command that runs the program in another place, such as a network namespace
+	// Dial reaches the API from there; nil is the plain way.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Node is a running shoald.
@@ -48,12 +56,15 @@ const startLimit = 30 * time.Second
 
 // Start starts a node and returns when its API answers.
 func Start(ctx context.Context, cfg Config) (*Node, error) {
-	args := []string{"serve", "--json", "--data-dir", cfg.Dir, "--listen", "127.0.0.1:0", "--p2p-listen", "127.0.0.1:0"}
+	args := slices.Concat(cfg.Within, []string{
+		cfg.Program, "serve", "--json", "--data-dir", cfg.Dir, "--listen", "127.0.0.1:0",
+		"--p2p-listen", cmp.Or(cfg.Listen, "127.0.0.1:0"),
+	}, cfg.Args)
 	cache, err := os.UserCacheDir() // where the node finds the llama.cpp libraries by itself
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", cfg.Name, err)
 	}
-	cmd := exec.Command(cfg.Program, append(args, cfg.Args...)...)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append([]string{
 		"HOME=" + cfg.Dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "SHOAL_NICKNAME=" + cfg.Name,
 		"XDG_CACHE_HOME=" + cache, "SHOAL_RUNTIME=" + cfg.Runtime, "SHOAL_REGION=" + os.Getenv("SHOAL_REGION"),
@@ -108,9 +119,12 @@ func (n *Node) meet(line []byte) error {
 		return err
 	}
 	n.URL, n.Key = strings.TrimSuffix(w.URL, "/v1"), strings.TrimSpace(string(key))
-	n.Client = client.New(client.Config{URL: n.URL, Key: n.Key})
+	n.Client = client.New(client.Config{URL: n.URL, Key: n.Key, Dial: n.cfg.Dial})
 	return nil
 }
+
+// PID is the number of the process.
+func (n *Node) PID() int { return n.cmd.Process.Pid }
 
 // Kill ends the process at once, as the system does when memory is short.
 func (n *Node) Kill() {
