@@ -54,7 +54,7 @@ type PeerInfo struct {
 	HostedModels []string       `json:"hosted_models"`
 	HeldShards   map[string]int `json:"held_shards"` // how many shards of each hosted model it has
 	IsLANPeer    bool           `json:"is_lan_peer"`
-	Connection   string         `json:"connection"` // a connection of a peer
+	Connection   string         `json:"connection"` // a connection of a peer; "none" within 25 s when it went without a word
 	Addresses    []string       `json:"addresses"`
 	LastSeen     time.Time      `json:"last_seen"`
 	Version      string         `json:"version"`

@@ -123,9 +123,6 @@ func (n *Node) meet(line []byte) error {
 	return nil
 }
 
-// PID is the number of the process.
-func (n *Node) PID() int { return n.cmd.Process.Pid }
-
 // Kill ends the process at once, as the system does when memory is short.
 func (n *Node) Kill() {
 	_ = n.cmd.Process.Kill() // it may have ended already

@@ -84,8 +84,9 @@ func (t *tale) ask(how string) {
 // attempt is how long one request may take that finds out whether chains work again.
 const attempt = 2 * time.Second
 
-// healed waits until both nodes show the other as connected and a request over the chain is answered.
-func (t *tale) healed(what string) time.Duration {
+// healed waits until both nodes show the other as connected and a request over the chain is answered, and then for the
+// whole tale.
+func (t *tale) healed(what string) {
 	t.t.Helper()
 	began := time.Now()
 	var shown time.Duration
@@ -110,5 +111,6 @@ func (t *tale) healed(what string) time.Duration {
 		return answered && shown != 0
 	})
 	t.t.Logf("%s: shown as direct after %s", what, shown.Round(time.Millisecond))
-	return time.Since(began)
+	t.within(soon, time.Since(began), what)
+	t.tell("then")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"syscall"
 
@@ -25,32 +26,35 @@ func Run(more ...string) (exitCode int, err error) {
 			return 0, fmt.Errorf("network namespaces need the command %s: %w", tool, err)
 		}
 	}
-	if code, err := again("probe", nil); err != nil || code != 0 {
-		return 0, fmt.Errorf("network namespaces are not allowed here (exit code %d): %w", code, err)
-	}
-	return again("inside", more)
-}
-
-// again runs this program with the namespaces of the laboratory.
-func again(as string, more []string) (exitCode int, err error) {
+	runtime.LockOSThread() // the laboratory ends with the thread that made it
+	defer runtime.UnlockOSThread()
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.Command(self, slices.Concat(os.Args[1:], more)...)
-	cmd.Env = append(os.Environ(), insideVar+"="+as)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if uid := os.Getuid(); uid != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	if text, err := again(self, "probe").CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("network namespaces are not allowed here: %w: %s", err, text)
 	}
+	cmd := again(self, "inside", more...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err = cmd.Run()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		return failed.ExitCode(), nil
 	}
 	return 0, err
+}
+
+// again is this program with the namespaces of the laboratory.
+func again(self, as string, more ...string) *exec.Cmd {
+	cmd := exec.Command(self, slices.Concat(os.Args[1:], more)...)
+	cmd.Env = append(os.Environ(), insideVar+"="+as)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	if uid := os.Getuid(); uid != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	return cmd
 }
 
 // SetUp prepares the laboratory that this program runs in. A program that only probes whether there can be one ends
@@ -71,6 +75,9 @@ func setUp() error {
 	}
 	if err := unix.Mount("none", "/run", "tmpfs", 0, "mode=755"); err != nil { // ip keeps its namespaces there
 		return fmt.Errorf("mount /run: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil { // of the processes in the laboratory
+		return fmt.Errorf("mount /proc: %w", err)
 	}
 	probe, err := New("probe")
 	if err != nil {

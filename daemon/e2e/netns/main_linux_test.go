@@ -171,6 +171,17 @@ func (l *lab) until(what string, ok func() bool) time.Duration {
 	return took
 }
 
+// soon is the limit of what should take 5 s: the machine of a test may be busy.
+const soon = 15 * time.Second
+
+// within complains when something took too long.
+func (l *lab) within(limit, took time.Duration, what string) {
+	l.t.Helper()
+	if took > limit {
+		l.t.Errorf("%s took %s", what, took.Round(10*time.Millisecond))
+	}
+}
+
 // connection tells how a node is connected to another one.
 func (l *lab) connection(n, other *e2e.Node) string {
 	p, _ := l.peer(n, other)

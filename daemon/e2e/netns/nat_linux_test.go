@@ -49,7 +49,9 @@ func (l *lab) settle(random ...bool) *town {
 // meet waits until both homes are connected as wanted.
 func (t *town) meet(want string) {
 	t.t.Helper()
-	t.until(want, func() bool { return t.connection(t.one, t.two) == want && t.connection(t.two, t.one) == want })
+	t.within(soon, t.until(want, func() bool {
+		return t.connection(t.one, t.two) == want && t.connection(t.two, t.one) == want
+	}), want)
 }
 
 func TestTwoHomesBehindConesConnectDirectly(t *testing.T) {
