@@ -14,9 +14,9 @@ import (
 )
 
 // A round trip is the shortest of a few pings. A connection on which two in a row go by is closed: a peer that is gone
-// without a word is noticed within 20 s, and within answerAfterChange when there is a reason to ask.
+// without a word is noticed within 25 s, and within answerAfterChange when there is a reason to ask.
 const (
-	pingEvery   = 10 * time.Second
+	pingEvery   = 15 * time.Second
 	pingCount   = 3
 	pingTimeout = 5 * time.Second
 	lanRTT      = 5 * time.Millisecond
