@@ -33,6 +33,16 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
+// libraries is where packaging/runtime/install.sh puts llama.cpp.
+func libraries(t *testing.T) string {
+	t.Helper()
+	dir, err := e2e.Libraries()
+	if err != nil {
+		t.Skip(err)
+	}
+	return dir
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -53,10 +63,7 @@ type fleet struct {
 
 func launch(t *testing.T, count int) *fleet {
 	t.Helper()
-	libs, err := e2e.Libraries()
-	if err != nil {
-		t.Skip(err)
-	}
+	libs := libraries(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	f := &fleet{t: t, ctx: ctx}
