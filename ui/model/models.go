@@ -45,6 +45,7 @@ type ModelRow struct {
 	CanGet    bool // friends have what this PC lacks
 	CanCancel bool // it is being fetched
 	Way       Text // how it would run now, or why it cannot
+	Speed     Text // expected then
 	// CanDismiss tells that Problem is of a job of this screen, which the user may put away.
 	CanDismiss bool
 }
@@ -100,7 +101,7 @@ func NewModelRow(s *Snapshot, m core.ModelInfo) ModelRow {
 
 // applySwarm shows what friends have to do with a model.
 func (row *ModelRow) applySwarm(s *Snapshot, m core.ModelInfo) {
-	row.Way = wayOf(s, m)
+	row.Way, row.Speed = wayOf(s, m), speedOf(s, m.ID)
 	friends := len(s.Together(m.ID)) > 0
 	switch {
 	case friends:

@@ -37,8 +37,8 @@ func whole(m core.ModelInfo) bool {
 // wayOf says how a model would run now, or why it cannot.
 func wayOf(s *Snapshot, m core.ModelInfo) Text {
 	plan, ok := s.PlanOf(m.ID)
-	speed := plan.Forecast.DecodeTokensPerSecond
 	friends := s.Together(m.ID)
+	here := func(part core.PlanSegment) bool { return part.Local }
 	switch {
 	case !ok:
 		return Text{}
@@ -46,14 +46,26 @@ func wayOf(s *Snapshot, m core.ModelInfo) Text {
 		return Text{} // loading it makes room, or says what is in the way
 	case !plan.Possible:
 		return s.refusal(m, plan)
-	case len(friends) > 0 && speed > 0:
-		return T("Runs together with {{.Names}}, at about {{.Speed}}.", "Names", s.Names(friends), "Speed", Speed(speed))
-	case len(friends) > 0:
-		return T("Runs together with {{.Names}}.", "Names", s.Names(friends))
-	case speed > 0:
-		return T("Runs on this PC alone, at about {{.Speed}}.", "Speed", Speed(speed))
+	case len(friends) == 0:
+		return T("Would run on this PC alone")
+	case slices.ContainsFunc(plan.Segments, here):
+		return T("Would run on this PC together with {{.Names}}", "Names", s.Names(friends))
 	}
-	return T("Runs on this PC alone.")
+	return T("Would be run for you by {{.Names}}", "Names", s.Names(friends))
+}
+
+// speedOf is how fast a model is expected to write; it says when that is a guess.
+func speedOf(s *Snapshot, id string) Text {
+	plan, ok := s.PlanOf(id)
+	speed := plan.Forecast.DecodeTokensPerSecond
+	guessed := func(part core.PlanSegment) bool { return !part.Measured }
+	switch {
+	case !ok || !plan.Possible || speed <= 0:
+		return Text{}
+	case slices.ContainsFunc(plan.Segments, guessed):
+		return T("at a guess {{.Speed}}", "Speed", Speed(speed))
+	}
+	return T("about {{.Speed}}", "Speed", Speed(speed))
 }
 
 // refusal is the first reason why a model cannot run.

@@ -25,8 +25,20 @@ func shared(status string) *Snapshot {
 func TestModelThatRunsWithFriends(t *testing.T) {
 	s := shared(core.StatusAvailable)
 	r := NewModelRow(s, s.Models[0])
-	if r.Fit != FitFriends || !r.CanChat || !r.CanGet || r.CanLoad || r.Way.Args["Names"] != "Anna, Ben" || r.Way.Args["Speed"] != "12 tok/s" {
+	if r.Fit != FitFriends || !r.CanChat || !r.CanGet || r.CanLoad || r.Way.Args["Names"] != "Anna, Ben" || r.Speed.Key != "at a guess {{.Speed}}" || r.Speed.Args["Speed"] != "12 tok/s" {
 		t.Errorf("row %+v", r)
+	}
+	for i := range s.Plans["big"].Segments {
+		s.Plans["big"].Segments[i].Measured = true
+	}
+	if got := speedOf(s, "big"); got.Key != "about {{.Speed}}" {
+		t.Errorf("a measured speed is told as %q", got.Key)
+	}
+	plan := s.Plans["big"]
+	plan.Segments = plan.Segments[1:]
+	s.Plans["big"] = plan
+	if way := wayOf(s, s.Models[0]); way.Key != "Would be run for you by {{.Names}}" {
+		t.Errorf("without this PC: %q", way.Key)
 	}
 	if u := s.Usable(); len(u) != 1 || u[0].ID != "big" {
 		t.Errorf("usable %+v", u)
@@ -49,7 +61,7 @@ func TestModelThatRunsHere(t *testing.T) {
 	s := shared(core.StatusReady)
 	s.Plans["big"] = core.PlanReport{Possible: true, Segments: []core.PlanSegment{{Local: true, NodeID: "me"}}}
 	r := NewModelRow(s, s.Models[0])
-	if r.Way.Key != "Runs on this PC alone." || r.Fit == FitFriends || r.CanGet || len(s.Together("big")) != 0 {
+	if r.Way.Key != "Would run on this PC alone" || r.Fit == FitFriends || r.CanGet || len(s.Together("big")) != 0 {
 		t.Errorf("row %+v", r)
 	}
 	s.Plans["big"] = core.PlanReport{Reasons: []core.PlanReason{{Code: "not_enough_memory"}}}

@@ -44,8 +44,8 @@ func swarmBackend() *uitest.Backend {
 	}
 	b.ModelsNow = append(b.ModelsNow, elsewhere, gap)
 	b.PlansNow = map[string]core.PlanReport{
-		"llama-3.1-8b-instruct": {Possible: true, Route: core.RouteLocal, Segments: []core.PlanSegment{{Local: true}}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 61}},
-		"llama-3.3-70b": {Possible: true, Route: core.RouteDistributed, Segments: []core.PlanSegment{{Local: true}, {NodeID: "12D3KooWanna1"}, {NodeID: "12D3KooWben2"}},
+		"llama-3.1-8b-instruct": {Possible: true, Route: core.RouteLocal, Segments: []core.PlanSegment{{Local: true, Measured: true}}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 61}},
+		"llama-3.3-70b": {Possible: true, Route: core.RouteDistributed, Segments: []core.PlanSegment{{Local: true, Measured: true}, {NodeID: "12D3KooWanna1", Measured: true}, {NodeID: "12D3KooWben2", Measured: true}},
 			Forecast: core.PlanForecast{DecodeTokensPerSecond: 8.7}},
 		"mistral-small-24b": {Possible: true, Route: core.RouteDistributed, Segments: []core.PlanSegment{{NodeID: "12D3KooWanna1"}}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 38}},
 		"deepseek-r1-70b":   {Reasons: []core.PlanReason{{Code: "no_holder", LayerStart: 20, LayerEnd: 50}}},

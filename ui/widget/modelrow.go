@@ -79,7 +79,7 @@ func (m *ModelRow) Set(row model.ModelRow) {
 	m.reason.SetText(Say(row.FitReason))
 	about := row.Fit == model.FitSlow || row.Fit == model.FitTooBig // this PC's memory, which is in the way
 	show(!m.compact && about && !row.FitReason.IsZero(), m.reason)
-	m.way.SetText(Say(row.Way))
+	m.way.SetText(join(Say(row.Way), Say(row.Speed)))
 	show(!row.Way.IsZero(), m.way)
 	m.progress.Set(row.Bar)
 	m.problem.OnDismiss, m.problem.OnCopy = nil, m.OnCopy

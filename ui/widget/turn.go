@@ -77,7 +77,7 @@ func (w *Turn) layOutAnswer() {
 	})
 	w.actions = Row(2, w.copy, w.retry, Inset(10, 0, 0, 0, w.footer))
 	w.spinner = Fixed(18, 18, w.waiting)
-	head := Lead(10, Row(10, newAvatar(), w.who, w.spinner), Inset(0, 4, 0, 0, w.together))
+	head := Lead(10, Row(10, newAvatar(), w.who, w.spinner), Inset(0, 2.5, 0, 0, w.together))
 	content := Column(8, w.thinking, w.text, w.problem, Inset(-9, 0, 0, 0, w.actions))
 	w.body = Column(8, head, Inset(36, 0, 0, 0, content))
 }
