@@ -94,7 +94,7 @@ func NewModelRow(s *Snapshot, m core.ModelInfo) ModelRow {
 		row.apply(j)
 	}
 	if s.Stats.State == "paused" {
-		row.CanLoad = false
+		row.CanLoad, row.CanChat = false, false
 	}
 	return row
 }

@@ -30,6 +30,13 @@ func TestNothingCanBeLoadedWhilePaused(t *testing.T) {
 	if NewModelRow(s, s.Models[0]).CanLoad {
 		t.Error("a paused node offers to load")
 	}
+	if s = shared(core.StatusAvailable); !NewModelRow(s, s.Models[0]).CanChat {
+		t.Error("a model that friends run cannot be chatted with")
+	}
+	s.Stats.State = "paused"
+	if NewModelRow(s, s.Models[0]).CanChat {
+		t.Error("a paused node offers to chat with a model that friends run")
+	}
 }
 
 func TestFit(t *testing.T) {

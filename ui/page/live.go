@@ -10,8 +10,8 @@ import (
 )
 
 // The rhythm of the screen. The node tells by events what changes; a tick is for what it has no events for: how far
-// downloads are, and times that go by. Models, whose estimates take the node some work, are asked for anew at every
-// modelsEvery-th tick only, and until the node has answered once.
+// downloads are, and a node that has not answered yet, which is asked again at every askEvery-th tick. All of it is
+// asked for anew at every modelsEvery-th tick only: the models' estimates take the node some work.
 const (
 	tickEvery   = time.Second
 	askEvery    = 2
@@ -39,7 +39,9 @@ func (s *Shell) Run(ctx context.Context) {
 		case <-ticker.C:
 			ticks++
 			if ticks%modelsEvery != 0 && (known || ticks%askEvery != 0) {
-				s.tick(ctx)
+				if s.fetching {
+					s.updateDownloads(ctx)
+				}
 				continue
 			}
 		case <-s.refresh:
@@ -54,18 +56,6 @@ func (s *Shell) Run(ctx context.Context) {
 		}
 		known = s.update(ctx) || known
 	}
-}
-
-// tick shows what changes without an event.
-func (s *Shell) tick(ctx context.Context) {
-	if s.fetching {
-		s.updateDownloads(ctx)
-	}
-	s.cfg.Post(func() {
-		if s.current == Friends {
-			s.friends.set(&s.snap)
-		}
-	})
 }
 
 // updateDownloads asks the node how far downloads are.
@@ -106,12 +96,16 @@ func (s *Shell) update(ctx context.Context) bool {
 	if snap.Downloads, err = b.Downloads(ctx); err != nil {
 		return false
 	}
-	snap.Plans = s.plans(ctx, &snap)
 	s.setFetching(snap.Downloads)
 	s.cfg.Post(func() {
 		s.snap.Known, s.snap.Stats, s.snap.Models, s.snap.Version = true, snap.Stats, snap.Models, snap.Version
-		s.snap.Peers, s.snap.Downloads, s.snap.Plans = snap.Peers, snap.Downloads, snap.Plans
+		s.snap.Peers, s.snap.Downloads = snap.Peers, snap.Downloads
 		s.settings.setVersion(snap.Version)
+		s.redraw()
+	})
+	plans := s.plans(ctx, &snap)
+	s.cfg.Post(func() {
+		s.snap.Plans = plans
 		s.redraw()
 	})
 	return true

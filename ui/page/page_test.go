@@ -59,7 +59,7 @@ func newScreenIn(t *testing.T, b *uitest.Backend, mode theme.Mode, width, height
 			}
 		})
 	})
-	s.until("the node has answered", func() bool { return s.snap.Known && s.settings.known })
+	s.until("the node has answered", func() bool { return s.snap.Known && s.snap.Plans != nil && s.settings.known })
 	return s
 }
 
