@@ -122,7 +122,7 @@ func (l *Library) supersede(ctx context.Context, old, fresh *model) error {
 		return err
 	}
 	defer old.leave()
-	if _, err := l.unload(ctx, old); err != nil {
+	if _, err := l.unload(ctx, old, everyStage); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -160,7 +160,7 @@ func (l *Library) vanish(ctx context.Context, m *model) bool {
 		return false
 	}
 	defer m.leave()
-	if _, err := l.unload(ctx, m); err != nil {
+	if _, err := l.unload(ctx, m, everyStage); err != nil {
 		l.cfg.Log.Warn("unload model that is gone", "model", m.id.String(), "err", err)
 	}
 	l.remove(m)
@@ -222,7 +222,7 @@ func (l *Library) DeleteModel(ctx context.Context, id core.ModelID) error {
 		return err
 	}
 	defer m.leave()
-	if _, err := l.unload(ctx, m); err != nil {
+	if _, err := l.unload(ctx, m, everyStage); err != nil {
 		return err
 	}
 	if err := l.disk().Delete(id); err != nil && core.CodeOf(err) != core.CodeNotFound {

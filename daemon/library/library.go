@@ -113,7 +113,7 @@ func (l *Library) sweep(ctx context.Context) {
 			}
 			if idle, ok := m.idle(); ok && idle >= limit {
 				l.cfg.Log.Info("model was idle", "model", m.id.String(), "idle", idle.Round(time.Second))
-				if _, err := l.Unload(ctx, m.id); err != nil && ctx.Err() == nil {
+				if _, err := l.retire(ctx, m); err != nil && ctx.Err() == nil {
 					l.cfg.Log.Warn("unload idle model", "model", m.id.String(), "err", err)
 				}
 			}

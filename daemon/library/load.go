@@ -199,19 +199,27 @@ func (l *Library) makeRoom(ctx context.Context) bool {
 		if _, idle := m.idle(); !idle {
 			continue
 		}
-		select {
-		case m.gate <- struct{}{}:
-		default:
-			continue
+		if ended, err := l.retire(ctx, m); ended {
+			return err == nil
 		}
-		_, err := l.unload(ctx, m)
-		m.leave()
-		return err == nil
 	}
 	return false
 }
 
-// Unload takes a model out of memory; its requests end with CodeNotReady. A load under way is stopped.
+// retire unloads a model that nobody uses, but not what others use of it. It is false when the model is being changed.
+func (l *Library) retire(ctx context.Context, m *model) (ended bool, err error) {
+	select {
+	case m.gate <- struct{}{}:
+	default:
+		return false, nil
+	}
+	defer m.leave()
+	_, err = l.unload(ctx, m, func(st *stage) bool { return st.uses == 0 && st.warm == 0 })
+	return true, err
+}
+
+// Unload takes a model out of memory; its requests end with CodeNotReady. A load under way is stopped. For a time
+// nothing of it is loaded for later.
 func (l *Library) Unload(ctx context.Context, id core.ModelID) (core.ModelUnloaded, error) {
 	m, err := l.find(id)
 	if err != nil {
@@ -222,7 +230,12 @@ func (l *Library) Unload(ctx context.Context, id core.ModelID) (core.ModelUnload
 		return core.ModelUnloaded{}, err
 	}
 	defer m.leave()
-	return l.unload(ctx, m)
+	if !l.Paused() {
+		m.mu.Lock()
+		m.unloaded = time.Now() // before its stages end: whoever keeps them warm would ask for them again
+		m.mu.Unlock()
+	}
+	return l.unload(ctx, m, everyStage)
 }
 
 // abort stops the load under way.
@@ -235,11 +248,13 @@ func (m *model) abort() {
 	}
 }
 
-// unload is Unload with the gate held.
-func (l *Library) unload(ctx context.Context, m *model) (core.ModelUnloaded, error) {
+func everyStage(*stage) bool { return true }
+
+// unload ends the model's instance and those of its stages that which accepts. The gate is held.
+func (l *Library) unload(ctx context.Context, m *model, which func(*stage) bool) (core.ModelUnloaded, error) {
 	out := core.ModelUnloaded{Status: "unloaded", ModelID: m.id.String(), ModelName: m.name()}
 	in := l.end(m)
-	stages, freed := l.endStages(m, func(*stage) bool { return true })
+	stages, freed := l.endStages(m, which)
 	if err := l.cfg.Store.ForgetLoaded(ctx, m.id); err != nil {
 		return out, err
 	}

@@ -51,6 +51,7 @@ type model struct {
 	stages   map[stageKey]*stage // windows beside the instance
 	flight   *flight             // the load under way
 	lastErr  string              // why the last load failed
+	unloaded time.Time           // when its user last took it out of memory
 	broken   bool                // its workers died too often; only an explicit load tries again
 }
 

@@ -2,6 +2,7 @@ package library
 
 import (
 	"context"
+	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -10,6 +11,9 @@ import (
 
 // sparePart is how much of the free memory, as one part of so many, a window that is kept for later must leave free.
 const sparePart = 4
+
+// unwanted is for how long nothing of a model that was unloaded is loaded for later.
+const unwanted = 10 * time.Minute
 
 // Warm loads a window as Window does, before it is needed, if there is room for it beside all that is in memory. It
 // stays until release is called, or until somebody needs its memory or the model is unloaded: then gone is closed.
@@ -24,6 +28,12 @@ func (l *Library) Warm(ctx context.Context, id core.ModelID, manifest core.Diges
 	}
 	if l.cfg.Settings().Contribution == config.Minimal {
 		return nil, nil, core.Errorf(core.CodeInsufficientRAM, "this PC gives little of itself and keeps nothing in memory for later")
+	}
+	m.mu.Lock()
+	since := time.Since(m.unloaded)
+	m.mu.Unlock()
+	if since < unwanted {
+		return nil, nil, core.Errorf(core.CodeNotReady, "model %s was unloaded a short time ago", id)
 	}
 	st, err := l.stage(m, key, o, true)
 	if err != nil {

@@ -83,8 +83,19 @@ func TestWarmWindowIsRefused(t *testing.T) {
 	h.change(func(s *config.Settings) { s.Contribution = config.Minimal })
 	want(core.CodeInsufficientRAM)
 	h.change(func(s *config.Settings) { s.Contribution = config.Moderate })
+	_, cool, err := h.Warm(ctx, id, d, 0, 2, WindowOptions{})
+	must(t, err)
+	defer cool()
+	_, err = h.Unload(ctx, id)
+	must(t, err)
+	want(core.CodeNotReady) // the user wants it out of memory
+	m, err := h.find(id)
+	must(t, err)
+	m.mu.Lock()
+	m.unloaded = time.Now().Add(-unwanted)
+	m.mu.Unlock()
 	must(t, h.DeleteShard(ctx, id, 1))
-	want(core.CodeNotReady)
+	want(core.CodeNotReady) // a shard is not here
 	must(t, h.Pause(ctx))
 	want(core.CodeNotReady)
 	if h.open() != 0 {
@@ -116,4 +127,21 @@ func TestNeededWindowDoesNotWait(t *testing.T) {
 	if err := <-later; core.CodeOf(err) != core.CodeCancelled {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestIdleModelLeavesStagesInUse checks that a model which nobody here uses goes without what others use of it.
+func TestIdleModelLeavesStagesInUse(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	id := h.bring("m", 1)
+	_, err := h.say("m")
+	must(t, err)
+	w, leave, err := h.Window(t.Context(), id, h.digest(id), 0, 2, WindowOptions{})
+	must(t, err)
+	h.change(func(s *config.Settings) { s.IdleUnloadSeconds = 1 })
+	within(t, "the model is unloaded", func() bool { return h.model(id).Status == core.StatusReady })
+	if closed(w.Done()) || h.open() != 1 {
+		t.Errorf("a window in use ended: %v, %d windows", closed(w.Done()), h.open())
+	}
+	leave()
+	within(t, "the window follows", func() bool { return h.open() == 0 })
 }
