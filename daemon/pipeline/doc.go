@@ -9,7 +9,8 @@
 // The host's part of the ring is a Pipe, which a schedule.Chain takes as one window: batches of many requests, prefix
 // reuse and chunked prompts work as they do on windows of this PC, and as many batches are under way as the stages
 // granted credits. A Runner keeps a chain up: when a peer is lost it asks its Planner for another and goes on with
-// every request where it was.
+// every request where it was. So that this does not wait for windows to load, it asks beforehand what the planner would
+// choose then, and has those nodes keep the windows warm where they have room.
 //
 // A window serves several hosts at once: a station runs what waits from their sessions in one step, decode rows before
 // parts of prompts, and hands each session what came of its own rows, as if it had been alone.

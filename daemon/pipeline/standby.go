@@ -109,13 +109,15 @@ func (s *standbys) review(ctx context.Context, lost []core.PeerID) {
 	}
 }
 
-// unwilling adds to the lost the peers that did not keep a window lately, for who may do so instead.
+// unwilling adds to the lost the nodes that did not keep a window lately, so that others do it instead; not those of the
+// chain, without which there would have to be another one.
 func (s *standbys) unwilling(lost []core.PeerID) []core.PeerID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := slices.Clone(lost)
 	for st, l := range s.leases {
-		if l.warmth == WarmthCold && !slices.Contains(s.peers(), st.Peer) {
+		inChain := slices.ContainsFunc(s.chain.Stages, func(other Stage) bool { return other.Peer == st.Peer })
+		if l.warmth == WarmthCold && !inChain && !slices.Contains(list, st.Peer) {
 			list = append(list, st.Peer)
 		}
 	}

@@ -125,13 +125,13 @@ func (n *Network) Kill(name string) {
 		p.mu.Unlock()
 	}
 	delete(n.peers, id)
-	for l, p := range n.streams { // first what it sends: the dead do not comment on their end
+	for l, p := range n.streams { // the dead do not comment on their end, not even while some streams are whole
 		if p.from == id {
-			l.reset()
+			l.hold(true)
 		}
 	}
 	for l, p := range n.streams {
-		if p.to == id {
+		if p.from == id || p.to == id {
 			l.reset()
 		}
 	}
