@@ -67,9 +67,10 @@ func (n *Node) newDrafter(target core.ModelID) *draft.Model {
 	return draft.New(draft.Config{Open: d.open, Name: d.welcome, Log: n.log.With("model", target.String())})
 }
 
-// welcome is the draft model's name while there is nothing else to do: it shall take no time from other requests.
+// welcome is the draft model's name while there is nothing else to do: it shall take no time from other requests, those
+// of other PCs included.
 func (d *drafter) welcome() string {
-	if d.n.gate.active() > 1 || d.n.pausing.Load() {
+	if d.n.gate.active() > 1 || d.n.pausing.Load() || d.n.network.stages.Serving() {
 		return ""
 	}
 	return d.n.settings.Get().DraftModel

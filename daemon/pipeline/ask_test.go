@@ -28,6 +28,7 @@ var small = fake.Config{StepTime: time.Millisecond, RowTime: 100 * time.Microsec
 type drafter struct {
 	*draft.Model
 	window *fake.Window
+	name   func() string        // may be nil
 	spoil  func(asked int) bool // tells whether to make the guesses of a question wrong; may be nil
 
 	mu    sync.Mutex // guards asked
@@ -45,6 +46,14 @@ func newDrafter(t *testing.T, cfg fake.Config) *drafter {
 		Open: func(context.Context) (engine.Runner, func(), error) { return r, func() {}, nil },
 		Name: func() string { return "small" }, Log: discarded,
 	})}
+}
+
+// Name implements schedule.Guesser.
+func (d *drafter) Name() string {
+	if d.name != nil {
+		return d.name()
+	}
+	return d.Model.Name()
 }
 
 // Guess implements schedule.Guesser.
@@ -107,7 +116,7 @@ func TestDraftModelShortensTheWay(t *testing.T) {
 // stuck is a Guesser that never answers.
 type stuck struct{}
 
-func (stuck) Ready() bool { return true }
+func (stuck) Name() string { return "stuck" }
 
 func (stuck) Guess(ctx context.Context, _ string, _ []int32, _ int) ([]int32, error) {
 	<-ctx.Done()
@@ -168,6 +177,51 @@ func TestDraftModelCrashes(t *testing.T) {
 	if plain, _ := asking(t, nil); took > plain*21/20 || stats.AskedRight == 0 || stats.AskedRight > 100 {
 		t.Errorf("%s, %s without a draft model; %d of %d right", took, plain, stats.AskedRight, stats.Asked)
 	}
+}
+
+// TestAnotherDraftModel sets a good draft model after one that was always wrong: it is not blamed for the other.
+func TestAnotherDraftModel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrafter(t, small)
+		name := "wrong"
+		var mu sync.Mutex // guards name
+		is := func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			return name
+		}
+		d.name, d.spoil = is, func(int) bool { return is() == "wrong" }
+		chain := distant(t, far, d)
+		generate(t.Context(), chain, job("x", "prompt", 400))
+		if stats := chain.Stats(); stats.AskedRight > 0 || stats.Asked > 80 {
+			t.Errorf("%d of %d right by the wrong one", stats.AskedRight, stats.Asked)
+		}
+		mu.Lock()
+		name = "right"
+		mu.Unlock()
+		generate(t.Context(), chain, job("x", "prompt", 100))
+		if stats := chain.Stats(); stats.AskedRight < 70 {
+			t.Errorf("%d of %d right by the right one", stats.AskedRight, stats.Asked)
+		}
+	})
+}
+
+// TestServing tells apart what a node does for others and for itself.
+func TestServing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSwarm(t, far, "host", "a")
+		r := s.runner("host", planner{spec(far, "host", "a")})
+		if got := generate(t.Context(), r, job("x", "prompt", 10)); got.err != nil {
+			t.Fatal(got.err)
+		}
+		if s.nodes["host"].server.Serving() || !s.nodes["a"].server.Serving() {
+			t.Error("only the other node serves")
+		}
+		time.Sleep(5 * time.Second)
+		if s.nodes["a"].server.Serving() {
+			t.Error("it served long ago")
+		}
+	})
 }
 
 // TestDraftModelReadsBesides checks that a reply begins at once although the draft model takes long for the prompt, and

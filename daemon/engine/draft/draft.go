@@ -40,10 +40,13 @@ type Model struct {
 // New makes a Model. It opens nothing yet.
 func New(cfg Config) *Model { return &Model{cfg: cfg} }
 
-// Ready implements schedule.Guesser.
-func (m *Model) Ready() bool {
+// Name implements schedule.Guesser.
+func (m *Model) Name() string {
 	name := m.cfg.Name()
-	return name != "" && m.failure(name) == ""
+	if m.failure(name) != "" {
+		return ""
+	}
+	return name
 }
 
 // Failure tells why the model is left alone now; "" if it is not.

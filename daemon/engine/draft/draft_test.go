@@ -89,8 +89,8 @@ func TestLateGuessIsCut(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 35*time.Millisecond)
 		defer cancel()
 		got, err := m.Guess(ctx, "x", fake.Tokens("?"), 9)
-		if err != nil || len(got) != 3 || !m.Ready() {
-			t.Errorf("got %v, %v, ready: %v", got, err, m.Ready())
+		if err != nil || len(got) != 3 || m.Name() == "" {
+			t.Errorf("got %v, %v, name: %q", got, err, m.Name())
 		}
 	})
 }
@@ -122,16 +122,16 @@ func TestFailedModelRests(t *testing.T) {
 		var log bytes.Buffer
 		s, w := start(t, fake.Config{}, engine.Spec{Context: 64})
 		m := guesser(s, &log)
-		if _, err := m.Guess(t.Context(), "x", make([]int32, 65), 1); core.CodeOf(err) != core.CodeContextTooLong || !m.Ready() {
-			t.Errorf("a text that is too long: %v, ready: %v", err, m.Ready())
+		if _, err := m.Guess(t.Context(), "x", make([]int32, 65), 1); core.CodeOf(err) != core.CodeContextTooLong || m.Name() == "" {
+			t.Errorf("a text that is too long: %v, name: %q", err, m.Name())
 		}
 		w.Crash()
 		for range 3 {
-			if _, err := m.Guess(t.Context(), "x", fake.Tokens("?"), 1); err == nil || m.Ready() || m.Failure() == "" {
-				t.Fatalf("after its end: %v, ready: %v", err, m.Ready())
+			if _, err := m.Guess(t.Context(), "x", fake.Tokens("?"), 1); err == nil || m.Name() != "" || m.Failure() == "" {
+				t.Fatalf("after its end: %v, name: %q", err, m.Name())
 			}
 			time.Sleep(time.Minute)
-			if !m.Ready() || m.Failure() != "" {
+			if m.Name() == "" || m.Failure() != "" {
 				t.Fatal("it is not tried again")
 			}
 		}

@@ -11,8 +11,8 @@ import (
 // Guesser is a source of guesses besides the text itself, such as a small model with the same vocabulary. It is safe
 // for concurrent use.
 type Guesser interface {
-	// Ready tells, at once, whether it may be asked now.
-	Ready() bool
+	// Name names, at once, what guesses now; "" while it may not be asked. What was measured of one counts for no other.
+	Name() string
 	// Guess returns at most n tokens that may follow the given ones, fewer when ctx ends before it has so many. Calls
 	// with the same key are of one reply, or of replies of one requester: what was read for one may help the next.
 	// An error of code core.CodeContextTooLong or core.CodeInvalidRequest says that it cannot follow these tokens, nor
@@ -45,7 +45,7 @@ type ask struct {
 // tokens in a second than the guesses that were found already, of which there are so many; wait tells that the job
 // should wait for the answer. A Guesser that has much to read first does so while the job goes on.
 func (s *Scheduler) consult(j *job, n, found int) (said []int32, wait bool) {
-	if s.cfg.Guesser == nil || j.unguessable {
+	if s.cfg.Guesser == nil {
 		return nil, false
 	}
 	a := s.ask
@@ -57,8 +57,13 @@ func (s *Scheduler) consult(j *job, n, found int) (said []int32, wait bool) {
 		return a.tokens[:min(len(a.tokens), max(0, n))], false
 	}
 	s.ask = nil
-	if n < 1 || !s.cfg.Guesser.Ready() {
+	name := s.cfg.Guesser.Name()
+	if n < 1 || name == "" || name == j.unguessable {
 		return nil, false
+	}
+	if name != s.guessing.name {
+		s.guessing.meet(name)
+		a, j.read = nil, 0
 	}
 	wanted := s.guessing.wanted(n, found, j.odds)
 	if a != nil && len(j.tokens)-j.read <= near { // it has caught up
@@ -69,6 +74,11 @@ func (s *Scheduler) consult(j *job, n, found int) (said []int32, wait bool) {
 	}
 	s.put(j, wanted)
 	return nil, s.ask.wait
+}
+
+// meet forgets what was measured of another Guesser.
+func (p *speculation) meet(name string) {
+	p.name, p.each, p.trust, p.unasked, p.patience, p.rest = name, 0, firstOdds, 0, probeEvery, 0
 }
 
 // wanted is how many of at most n guesses to ask the Guesser for, where some others were found already.
@@ -135,7 +145,9 @@ func (s *Scheduler) answered(a *ask, said []int32, err error, took time.Duration
 	switch code := core.CodeOf(err); {
 	case err != nil:
 		a.job.read = 0
-		a.job.unguessable = code == core.CodeContextTooLong || code == core.CodeInvalidRequest
+		if code == core.CodeContextTooLong || code == core.CodeInvalidRequest {
+			a.job.unguessable = s.guessing.name
+		}
 	case a.wait && len(said) > 0:
 		a.job.read = a.at
 		a.tokens = s.known(said)
@@ -143,7 +155,7 @@ func (s *Scheduler) answered(a *ask, said []int32, err error, took time.Duration
 	case a.wait && late: // it hangs, or is being loaded again
 		s.guessing.rest = probeEvery
 	case late:
-		a.job.unguessable = true
+		a.job.unguessable = s.guessing.name
 	default:
 		a.job.read = a.at
 	}

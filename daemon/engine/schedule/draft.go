@@ -26,6 +26,7 @@ type speculation struct {
 	skips int           // steps without guesses since the last with some
 
 	// Of the Guesser:
+	name     string
 	each     time.Duration // what it takes for a token; 0 is not known yet
 	trust    float64       // that a token of it is right
 	unasked  int           // steps since it was asked

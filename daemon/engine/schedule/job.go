@@ -38,7 +38,7 @@ type job struct {
 	hungry      bool    // it waits for room in the KV cache
 	odds        float64 // that a token which is guessed by the text is right
 	read        int     // tokens that the Guesser has read
-	unguessable bool    // the Guesser cannot follow the job
+	unguessable string  // name of the Guesser that cannot follow the job
 	key         string  // what the Guesser knows the job by
 	turn        uint64  // when rows of the job last went into a batch
 	stall       *time.Timer

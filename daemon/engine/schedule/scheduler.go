@@ -92,7 +92,6 @@ func New(cfg Config) (*Scheduler, error) {
 		shape:      chain.Shape(),
 		speculates: !cfg.NoDrafts && chain.remote() && chain.Shape().CanTrim,
 		cache:      newCache(chain.Shape()),
-		guessing:   speculation{trust: firstOdds, patience: probeEvery},
 		wake:       make(chan struct{}, 1),
 		landed:     make(chan *flight, depth),
 		closing:    make(chan struct{}),
