@@ -176,6 +176,9 @@ func (f found) HandlePeerFound(info peer.AddrInfo) {
 // run starts the loops of the session.
 func (t *session) run(s *Swarm) {
 	t.host.Network().Notify(t.watchConns())
+	for _, id := range t.host.Network().Peers() { // the host was up before, and may have found an anchor
+		t.note(t.moved, id)
+	}
 	for _, loop := range []func(){t.dialLoop, t.pathLoop, t.pingLoop, t.watchLoop, t.tellLoop, t.keepLoop, func() { t.announceLoop(s) }} {
 		t.wg.Go(loop)
 	}
