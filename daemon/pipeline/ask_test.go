@@ -255,6 +255,26 @@ func TestDraftModelReadsBesides(t *testing.T) {
 	})
 }
 
+// TestDraftModelStopsReading takes the draft model's permission away while it reads a long prompt.
+func TestDraftModelStopsReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrafter(t, fake.Config{RowTime: 5 * time.Millisecond, EndOdds: -1})
+		began := time.Now()
+		d.name = func() string {
+			if time.Since(began) > 4*time.Second {
+				return ""
+			}
+			return "small"
+		}
+		j := job("x", strings.Repeat("a long prompt ", 150), 200)
+		generate(t.Context(), distant(t, far, d), j)
+		synctest.Wait()
+		if took := time.Since(began); took < 9*time.Second || len(d.window.Tokens(0)) >= len(j.Prompt) || d.asked != 1 {
+			t.Errorf("after %s it has read %d tokens of %d, asked %d times", took, len(d.window.Tokens(0)), len(j.Prompt), d.asked)
+		}
+	})
+}
+
 // TestDraftModelDelaysNobody lets a second request come while the draft model is asked for the first.
 func TestDraftModelDelaysNobody(t *testing.T) {
 	took := func(guesser schedule.Guesser) (took time.Duration) {

@@ -48,8 +48,10 @@ func (s *Scheduler) consult(j *job, n, found int) (said []int32, wait bool) {
 	if s.cfg.Guesser == nil {
 		return nil, false
 	}
-	a := s.ask
+	a, name := s.ask, s.cfg.Guesser.Name()
 	switch {
+	case a != nil && !a.done && !a.wait && name == "": // it may read for long, and somebody else needs the PC now
+		a.cancel()
 	case a != nil && !a.done:
 		return nil, a.wait
 	case a != nil && a.wait && a.at == len(j.tokens):
@@ -57,7 +59,6 @@ func (s *Scheduler) consult(j *job, n, found int) (said []int32, wait bool) {
 		return a.tokens[:min(len(a.tokens), max(0, n))], false
 	}
 	s.ask = nil
-	name := s.cfg.Guesser.Name()
 	if n < 1 || name == "" || name == j.unguessable {
 		return nil, false
 	}
