@@ -174,6 +174,9 @@ func (l *lab) until(what string, ok func() bool) time.Duration {
 // soon is the limit of what should take 5 s: the machine of a test may be busy.
 const soon = 15 * time.Second
 
+// silent is the limit of noticing without any traffic that a peer is gone, which should take 25 s.
+const silent = soon + 25*time.Second
+
 // within complains when something took too long.
 func (l *lab) within(limit, took time.Duration, what string) {
 	l.t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -21,8 +22,8 @@ func New(name string) (*Namespace, error) {
 	if err := run("ip", "netns", "add", name); err != nil {
 		return nil, err
 	}
-	for _, set := range []string{"net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"} {
-		_ = n.Run("sysctl", "-qw", set) // a kernel without IPv6 has no such setting
+	for _, setting := range []string{"ipv6/conf/all/disable_ipv6", "ipv6/conf/default/disable_ipv6"} {
+		_ = n.set(setting) // a kernel without IPv6 has no such setting
 	}
 	return n, n.IP("link set lo up")
 }
@@ -68,7 +69,12 @@ func (n *Namespace) Bridge(interfaces ...string) error {
 }
 
 // Forward makes a namespace a router.
-func (n *Namespace) Forward() error { return n.Run("sysctl", "-qw", "net.ipv4.ip_forward=1") }
+func (n *Namespace) Forward() error { return n.set("ipv4/ip_forward") }
+
+// set switches on a setting of the kernel for the namespace.
+func (n *Namespace) set(setting string) error {
+	return n.Do(func() error { return os.WriteFile(filepath.Join("/proc/sys/net", setting), []byte("1"), 0) })
+}
 
 // NAT makes a namespace a router that hides what is behind it: packets that leave by the interface carry its address,
 // and only answers come back in. The kernel keeps the port of the sender for all who are called, if it is free, so

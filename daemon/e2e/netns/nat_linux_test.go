@@ -10,6 +10,8 @@ import (
 // town is an anchor with a public address and two homes, each behind a router of its own.
 type town struct {
 	*lab
+	at               *netns.Namespace // of the anchor
+	dir              string           // of the anchor
 	anchor, one, two *e2e.Node
 }
 
@@ -40,7 +42,8 @@ func (l *lab) homes(random ...bool) (anchor *netns.Namespace, homes []*netns.Nam
 func (l *lab) settle(random ...bool) *town {
 	l.t.Helper()
 	at, homes := l.homes(random...)
-	t := &town{lab: l, anchor: l.start(at, "anchor", "--anchor")}
+	t := &town{lab: l, at: at, dir: l.t.TempDir()}
+	t.anchor = l.startIn(at, t.dir, "anchor", "--anchor")
 	t.one, t.two = l.start(homes[0], "one"), l.start(homes[1], "two")
 	l.invite(t.anchor, t.one, t.two)
 	return t
@@ -71,5 +74,17 @@ func TestHomesBehindAConeAndARandomRouter(t *testing.T) {
 	town := newLab(t, "mixed").settle(false, true)
 	town.meet("relayed")
 	town.share(town.one, town.two).tell("relayed")
+	town.meet("relayed")
+}
+
+// Two homes that only meet through the anchor lose it and get it back.
+func TestRelayedHomesMeetAgainWhenTheAnchorIsBack(t *testing.T) {
+	town := newLab(t, "back").settle(true, true)
+	town.meet("relayed")
+	town.anchor.Kill()
+	town.within(silent, town.until("none", func() bool {
+		return town.connection(town.one, town.two) == "none" && town.connection(town.two, town.one) == "none"
+	}), "noticing")
+	town.anchor = town.startIn(town.at, town.dir, "anchor", "--anchor")
 	town.meet("relayed")
 }
