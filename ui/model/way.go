@@ -80,7 +80,7 @@ func (s *Snapshot) refusal(m core.ModelInfo, plan core.PlanReport) Text {
 	switch first.Code {
 	case "first_and_last_not_here":
 		return T("Its first and last part must be on this PC, because that is how you set it.")
-	case "too_many_stages", "peers_would_be_used_twice":
+	case "too_many_stages":
 		return T("Its parts are spread so that the PCs cannot work in a row.")
 	case "not_enough_memory":
 		if !s.isFriend(first.NodeID) {
