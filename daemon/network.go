@@ -159,7 +159,7 @@ func (w windows) Warm(ctx context.Context, id core.ModelID, manifest core.Digest
 }
 
 func windowOptions(o pipeline.Options) library.WindowOptions {
-	return library.WindowOptions{Context: o.Context, Sequences: o.Sequences, BatchRows: o.BatchRows, Half: o.Half}
+	return library.WindowOptions{Context: o.Context, Sequences: o.Sequences, BatchRows: o.BatchRows}
 }
 
 // The rhythm of announcements when nothing changes, which free memory does all the time.

@@ -105,7 +105,7 @@ func (p planner) Chain(ctx context.Context, exclude []core.PeerID) (pipeline.Spe
 		return pipeline.Spec{}, err
 	}
 	set := p.n.settings.Get()
-	spec := pipeline.Spec{Model: b.ID, Manifest: b.Manifest, Text: chosen.Text}
+	spec := pipeline.Spec{Model: b.ID, Manifest: b.Manifest, Text: chosen.Text, Half: set.HalfRows && b.HalfRows}
 	spec.Sequences = set.MaxBatchSize
 	if spec.Context = set.ContextSize; spec.Context == 0 {
 		spec.Context = min(max(b.Context, 512)*set.MaxBatchSize, chainTokens)

@@ -36,6 +36,7 @@ type Settings struct {
 	MaxBatchSize          int `toml:"max_batch_size" json:"max_batch_size" apply:"load" doc:"Requests of one model that share a batch."`
 
 	EncryptedPipeline bool     `toml:"encrypted_pipeline" json:"encrypted_pipeline" apply:"live" doc:"Run the first and the last shard of a model on this PC when others run the rest; a model may have its own setting."`
+	HalfRows          bool     `toml:"half_rows" json:"half_rows" apply:"live" doc:"Send hidden states to other nodes as half floats, which take half the bytes, where the model bears it; replies at temperature 0 may then differ from those of the whole model. False sends float32. Holds from the next chain on."`
 	Anchors           []string `toml:"anchors" json:"anchors" apply:"live" doc:"Nodes that can always be reached, as multiaddrs that end in /p2p/ and their id; invites carry them."`
 	Anchor            bool     `toml:"anchor" json:"anchor" apply:"restart" doc:"Be an anchor: help others to find each other and relay for them, and run no models."`
 	Nickname          string   `toml:"nickname" json:"nickname" apply:"live" doc:"What other nodes call this PC; empty is its host name."`

@@ -49,7 +49,6 @@ type Spec struct {
 	Threads    int    // CPU threads; 0 is one per physical core
 	GPULayers  int    // layers to put on the GPU; -1 chooses by free VRAM
 	ShareCPU   bool   // other workers use the same cores: park idle threads instead of spinning
-	Half       bool   // hidden states travel as IEEE half floats instead of float32
 	VocabOnly  bool   // load the tokenizer only; Step is refused
 }
 

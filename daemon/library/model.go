@@ -63,6 +63,7 @@ type traits struct {
 	template  string // the chat template
 	bos, eos  string // text of the special tokens
 	addBOS    bool
+	half      bool // hidden states may travel as half floats
 	supported bool // the architecture is known to work as windows
 }
 
@@ -96,6 +97,7 @@ func readTraits(o *shard.Model) traits {
 	if err := o.Splittable(); err != nil {
 		t.refusal = err.Error()
 	}
+	t.half = arch.Of(f.Architecture(), f).HalfRows()
 	return t
 }
 

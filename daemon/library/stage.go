@@ -12,16 +12,14 @@ import (
 
 // WindowOptions are the sizes that a caller would like a window to have. A window that is there already keeps its own.
 type WindowOptions struct {
-	Context   int  // tokens of KV cache
-	Sequences int  // requests at once
-	BatchRows int  // most rows of a batch
-	Half      bool // hidden states travel as half floats
+	Context   int // tokens of KV cache
+	Sequences int // requests at once
+	BatchRows int // most rows of a batch
 }
 
 // stageKey tells the stages of a model apart.
 type stageKey struct {
 	span  span
-	half  bool
 	vocab bool // the tokenizer alone; span is empty
 }
 
@@ -48,7 +46,7 @@ type stage struct {
 // another), CodeNotReady (shards are missing, or the node is paused), CodeUnsupported, CodeInsufficientRAM, CodeNoRuntime or
 // CodeEngineCrashed.
 func (l *Library) Window(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o WindowOptions) (engine.Window, func(), error) {
-	m, key, err := l.stageOf(id, manifest, first, end, o.Half)
+	m, key, err := l.stageOf(id, manifest, first, end)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,7 +54,7 @@ func (l *Library) Window(ctx context.Context, id core.ModelID, manifest core.Dig
 }
 
 // stageOf finds the model of a window and checks that it can have it.
-func (l *Library) stageOf(id core.ModelID, manifest core.Digest, first, end int, half bool) (_ *model, key stageKey, err error) {
+func (l *Library) stageOf(id core.ModelID, manifest core.Digest, first, end int) (_ *model, key stageKey, err error) {
 	m, err := l.find(id)
 	if err != nil {
 		return nil, key, err
@@ -71,7 +69,7 @@ func (l *Library) stageOf(id core.ModelID, manifest core.Digest, first, end int,
 	if s != m.whole() && m.traits.refusal != "" {
 		return nil, key, core.Errorf(core.CodeUnsupported, "%s can only be loaded whole: %s", id, m.traits.refusal)
 	}
-	return m, stageKey{span: s, half: half}, nil
+	return m, stageKey{span: s}, nil
 }
 
 // Tokenizer gives the tokenizer of a model, of which no shard need be here. It stays until release is called.
@@ -226,7 +224,7 @@ func (l *Library) loadStage(ctx context.Context, m *model, st *stage, o WindowOp
 	st.need = p.need
 	m.mu.Unlock()
 	spec := p.window(m, 0)
-	spec.Half, spec.ShareCPU = st.key.half, true
+	spec.ShareCPU = true
 	w, err := l.cfg.Engine.Load(ctx, spec)
 	if err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ type Blueprint struct {
 	Last     bool              // the last shard is
 	Context  int               // tokens that the model was trained for
 	Refusal  string            // why it may not run as windows; "" if it may
+	HalfRows bool              // its hidden states may travel as half floats
 	Source   *core.HFSource
 	Text     Text
 }
@@ -39,7 +40,7 @@ func (l *Library) Blueprint(id core.ModelID) (Blueprint, error) {
 	if err != nil {
 		return Blueprint{}, err
 	}
-	b := Blueprint{ID: id, Manifest: m.digest, KVBytes: m.kvPerLayer(), Context: m.traits.context, Refusal: m.traits.refusal, Text: m.text()}
+	b := Blueprint{ID: id, Manifest: m.digest, KVBytes: m.kvPerLayer(), Context: m.traits.context, Refusal: m.traits.refusal, HalfRows: m.traits.half, Text: m.text()}
 	for _, s := range m.manifest.Shards {
 		b.Layers, b.Bytes = append(b.Layers, s.Layers), append(b.Bytes, s.Size)
 	}

@@ -19,7 +19,7 @@ const unwanted = 10 * time.Minute
 // stays until release is called, or until somebody needs its memory or the model is unloaded: then gone is closed.
 // Errors are those of Window.
 func (l *Library) Warm(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o WindowOptions) (gone <-chan struct{}, release func(), err error) {
-	m, key, err := l.stageOf(id, manifest, first, end, o.Half)
+	m, key, err := l.stageOf(id, manifest, first, end)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -15,6 +15,9 @@
 // A window serves several hosts at once: a station runs what waits from their sessions in one step, decode rows before
 // parts of prompts, and hands each session what came of its own rows, as if it had been alone.
 //
-// Rows of hidden states travel as float32 or half floats. Token ids travel to the stage that embeds them and to the
+// Rows of hidden states travel as float32, with which a reply at temperature 0 is the whole model's, on whatever chain and
+// whichever takes over. Where the host's user wants it and the model bears it they travel as half floats: a node may send
+// them so, and does not when one of a batch does not fit. A reply may then differ where two tokens are nearly as likely,
+// also from the one that another chain goes on with. Token ids travel to the stage that embeds them and to the
 // one that samples; drafts of a speculative step, and the sampler with its grammar, pass the stages between.
 package pipeline

@@ -14,6 +14,7 @@ type opening struct {
 	index   int
 	host    core.PeerID
 	options Options
+	half    bool // rows may travel as half floats
 	credits int
 	message *wire.PipelineOpen
 }
@@ -38,7 +39,8 @@ func readOpen(body []byte, self, from core.PeerID) (*opening, error) {
 	if o.chain, err = readStages(m.Chain); err != nil {
 		return nil, err
 	}
-	o.options = Options{Context: int(m.Context), Sequences: int(m.Sequences), BatchRows: int(m.BatchRows), Half: m.Half}
+	o.options = Options{Context: int(m.Context), Sequences: int(m.Sequences), BatchRows: int(m.BatchRows)}
+	o.half = m.Half
 	return o, o.check(self, from)
 }
 

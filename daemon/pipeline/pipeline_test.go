@@ -49,7 +49,7 @@ func (w *windows) Acquire(ctx context.Context, id core.ModelID, digest core.Dige
 		return nil, nil, core.Errorf(core.CodeNotFound, "no model %s", id)
 	}
 	key := [2]int{first, end}
-	if err := w.load(ctx, key, o.Half); err != nil {
+	if err := w.load(ctx, key); err != nil {
 		return nil, nil, err
 	}
 	w.mu.Lock()
@@ -63,7 +63,7 @@ func (w *windows) Acquire(ctx context.Context, id core.ModelID, digest core.Dige
 }
 
 // load loads a window that is not there. No lock is held meanwhile, which would stop the time of a bubble.
-func (w *windows) load(ctx context.Context, key [2]int, half bool) error {
+func (w *windows) load(ctx context.Context, key [2]int) error {
 	for {
 		w.mu.Lock()
 		under, there := w.loading[key], w.loaded[key] != nil
@@ -84,7 +84,7 @@ func (w *windows) load(ctx context.Context, key [2]int, half bool) error {
 		}
 	}
 	spec := w.spec
-	spec.FirstShard, spec.EndShard, spec.Half = key[0], key[1], half
+	spec.FirstShard, spec.EndShard = key[0], key[1]
 	loaded, err := w.engine.Load(ctx, spec)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,7 +105,7 @@ func (w *windows) Warm(ctx context.Context, _ core.ModelID, _ core.Digest, first
 	if full {
 		return nil, nil, core.Errorf(core.CodeInsufficientRAM, "no room")
 	}
-	if err := w.load(ctx, key, o.Half); err != nil {
+	if err := w.load(ctx, key); err != nil {
 		return nil, nil, err
 	}
 	gone := make(chan struct{})

@@ -179,7 +179,7 @@ func (s *session) take(w engine.Window) error {
 	if !s.shape.First {
 		s.limits.width = s.shape.Embedding
 	}
-	s.next = view{samples: true, half: s.options.Half}
+	s.next = view{samples: true, half: s.half}
 	n := len(share.sequences)
 	s.lens, s.before, s.after = make([]int32, n), make([]int32, n), make([]int32, n)
 	s.frames, s.spare = make(chan []byte, s.credits+1), make(chan []byte, s.credits+1)

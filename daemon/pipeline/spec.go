@@ -70,10 +70,9 @@ type Stage struct {
 
 // Options are the sizes of a session. A stage may grant less.
 type Options struct {
-	Context   int  // tokens of KV cache, all sequences together
-	Sequences int  // requests at once
-	BatchRows int  // most rows of a batch; 0 is 512
-	Half      bool // rows between windows are half floats; set by the pipeline
+	Context   int // tokens of KV cache, all sequences together
+	Sequences int // requests at once
+	BatchRows int // most rows of a batch; 0 is 512
 }
 
 func (o Options) withDefaults() Options {

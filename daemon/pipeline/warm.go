@@ -35,7 +35,7 @@ func readWarm(body []byte) (*wish, error) {
 	}
 	w := &wish{
 		digest: core.Digest(m.Manifest), stage: Stage{FirstShard: int(m.FirstShard), EndShard: int(m.EndShard)},
-		options: Options{Context: int(m.Context), Sequences: int(m.Sequences), BatchRows: int(m.BatchRows), Half: m.Half},
+		options: Options{Context: int(m.Context), Sequences: int(m.Sequences), BatchRows: int(m.BatchRows)},
 	}
 	var err error
 	if w.model, err = core.ParseModelID(m.Model); err != nil {
@@ -51,7 +51,7 @@ func readWarm(body []byte) (*wish, error) {
 func warmMessage(sp Spec, st Stage) *wire.PipelineWarm {
 	return &wire.PipelineWarm{
 		Model: sp.Model.String(), Manifest: sp.Manifest[:], FirstShard: uint32(st.FirstShard), EndShard: uint32(st.EndShard),
-		Half: sp.Half, Context: uint32(sp.Context), Sequences: uint32(sp.Sequences), BatchRows: uint32(sp.BatchRows),
+		Context: uint32(sp.Context), Sequences: uint32(sp.Sequences), BatchRows: uint32(sp.BatchRows),
 	}
 }
 

@@ -73,8 +73,9 @@ func Names() []string {
 	return names
 }
 
-// HalfRows tells whether hidden states may travel between nodes as half floats: a trained model of the architecture
-// gives the same text with them (pipeline.TestRealWindows). Others travel as float32.
+// HalfRows tells whether hidden states may travel between nodes as half floats where the user wants that: it changes the
+// logits little, and trained models show that the numbers fit. Texts at temperature 0 may still differ from the whole
+// model's, so that nothing does it unasked; see the table.
 func (m Model) HalfRows() bool { return m.row.halfRows }
 
 // Splittable is nil if the model may be cut into windows, and else an error of code core.CodeUnsupported that

@@ -2,14 +2,20 @@ package enginetest
 
 import (
 	"context"
+	"math"
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/half"
 )
 
 // chain runs batches through windows one after another.
-type chain struct{ windows []engine.Window }
+type chain struct {
+	windows []engine.Window
+	half    bool    // rows between the windows are rounded to half floats
+	largest float64 // number of these rows
+}
 
 // outcome is what a step gave.
 type outcome struct {
@@ -21,14 +27,24 @@ func (c *chain) last() engine.Window { return c.windows[len(c.windows)-1] }
 
 func (c *chain) step(ctx context.Context, b *engine.Batch) outcome {
 	stage, out := *b, (*engine.Output)(nil)
-	for _, w := range c.windows {
+	for i, w := range c.windows {
 		var err error
 		if out, err = w.Step(ctx, &stage); err != nil {
 			return outcome{nil, err}
 		}
 		stage.Hidden = out.Hidden
+		if c.half && i < len(c.windows)-1 {
+			c.round(stage.Hidden)
+		}
 	}
 	return outcome{out, nil}
+}
+
+func (c *chain) round(hidden []float32) {
+	for i, f := range hidden {
+		c.largest = max(c.largest, math.Abs(float64(f)))
+		hidden[i] = half.To(half.From(f))
+	}
 }
 
 // must ends the test when a step failed.

@@ -10,10 +10,9 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
 
-// Flags of a batch or an output.
+// Flags of a batch.
 const (
 	flagEmbed = 1 << iota
-	flagHalf
 	flagEnded // the caller's context has ended: apply the operations only
 )
 
@@ -33,12 +32,8 @@ const (
 
 // appendBatch encodes a batch; ended tells that only its operations are wanted. The error is for a sampler that
 // has no JSON form, such as one with a NaN.
-func appendBatch(b []byte, batch *engine.Batch, half, ended bool) ([]byte, error) {
-	f := flags(batch.Embed, half)
-	if ended {
-		f |= flagEnded
-	}
-	b = append(b, f)
+func appendBatch(b []byte, batch *engine.Batch, ended bool) ([]byte, error) {
+	b = append(b, flags(batch.Embed, ended))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(batch.Ops)))
 	for i := range batch.Ops {
 		op := &batch.Ops[i]
@@ -58,15 +53,16 @@ func appendBatch(b []byte, batch *engine.Batch, half, ended bool) ([]byte, error
 		b = appendI32(appendI32(appendI32(b, r.Token), r.Pos), r.Seq)
 		b = append(b, flags(r.Sample, r.Draft))
 	}
-	return appendFloats(b, batch.Hidden, half), nil
+	return appendFloats(b, batch.Hidden), nil
 }
 
-func flags(first, half bool) (f byte) {
+// flags packs two marks: embed and ended of a batch, sample and draft of a row.
+func flags(first, second bool) (f byte) {
 	if first {
-		f |= flagEmbed
+		f |= 1
 	}
-	if half {
-		f |= flagHalf
+	if second {
+		f |= 2
 	}
 	return f
 }
@@ -94,13 +90,12 @@ func decodeBatch(data []byte, b *engine.Batch) (ended bool, err error) {
 		mark := c.u8()
 		b.Rows[i].Sample, b.Rows[i].Draft = mark&flagSample != 0, mark&flagDraft != 0
 	}
-	b.Hidden = c.floats(b.Hidden, f&flagHalf != 0)
+	b.Hidden = c.floats(b.Hidden)
 	return f&flagEnded != 0, c.end()
 }
 
-func appendOutput(b []byte, out *engine.Output, half bool) []byte {
-	b = append(b, flags(false, half))
-	b = appendFloats(b, out.Hidden, half)
+func appendOutput(b []byte, out *engine.Output) []byte {
+	b = appendFloats(b, out.Hidden)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(out.Samples)))
 	for i := range out.Samples {
 		s := &out.Samples[i]
@@ -114,7 +109,7 @@ func appendOutput(b []byte, out *engine.Output, half bool) []byte {
 	}
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(out.Embeddings)))
 	for _, e := range out.Embeddings {
-		b = appendFloats(b, e, false)
+		b = appendFloats(b, e)
 	}
 	return b
 }
@@ -122,8 +117,7 @@ func appendOutput(b []byte, out *engine.Output, half bool) []byte {
 // decodeOutput reads an output. What it returns shares no memory with data; hidden states go to spare if it has room.
 func decodeOutput(data []byte, spare []float32) (*engine.Output, error) {
 	c := &cursor{data: data}
-	f := c.u8()
-	out := &engine.Output{Hidden: c.floats(spare, f&flagHalf != 0)}
+	out := &engine.Output{Hidden: c.floats(spare)}
 	if n := c.count(sampleSize); n > 0 {
 		out.Samples = make([]engine.Sample, 0, n)
 		for range n {
@@ -131,7 +125,7 @@ func decodeOutput(data []byte, spare []float32) (*engine.Output, error) {
 		}
 	}
 	for range c.count(4) {
-		out.Embeddings = append(out.Embeddings, c.floats(nil, false))
+		out.Embeddings = append(out.Embeddings, c.floats(nil))
 	}
 	if err := c.end(); err != nil {
 		return nil, err

@@ -40,20 +40,20 @@ func sampleOutput() *engine.Output {
 }
 
 func TestBatchRoundTrip(t *testing.T) {
-	for _, half := range []bool{false, true} {
+	for _, over := range []bool{false, true} {
 		want := sampleBatch()
-		data, err := appendBatch(nil, want, half, half)
+		data, err := appendBatch(nil, want, over)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got engine.Batch
 		ended, err := decodeBatch(data, &got)
-		if err != nil || ended != half || !reflect.DeepEqual(&got, want) {
-			t.Errorf("half %v: ended %v, %v\n got %+v\nwant %+v", half, ended, err, got, want)
+		if err != nil || ended != over || !reflect.DeepEqual(&got, want) {
+			t.Errorf("over %v: ended %v, %v\n got %+v\nwant %+v", over, ended, err, got, want)
 		}
 		for n := range data {
 			if _, err := decodeBatch(data[:n], &got); err == nil {
-				t.Errorf("half %v: %d of %d bytes are taken for a batch", half, n, len(data))
+				t.Errorf("over %v: %d of %d bytes are taken for a batch", over, n, len(data))
 			}
 		}
 	}
@@ -61,14 +61,14 @@ func TestBatchRoundTrip(t *testing.T) {
 
 func TestBatchRefusesWhatJSONCannotSay(t *testing.T) {
 	b := &engine.Batch{Ops: []engine.Op{{Kind: engine.OpSampler, Sampler: &engine.Sampler{Sampling: core.Sampling{TopP: math.NaN()}}}}}
-	if _, err := appendBatch(nil, b, false, false); core.CodeOf(err) != core.CodeInvalidRequest {
+	if _, err := appendBatch(nil, b, false); core.CodeOf(err) != core.CodeInvalidRequest {
 		t.Errorf("a NaN gave %v", err)
 	}
 }
 
 func TestOutputRoundTrip(t *testing.T) {
 	want := sampleOutput()
-	data := appendOutput(nil, want, false)
+	data := appendOutput(nil, want)
 	got, err := decodeOutput(data, nil)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
@@ -82,7 +82,7 @@ func TestOutputRoundTrip(t *testing.T) {
 
 func TestOutputUsesSpareMemory(t *testing.T) {
 	spare := make([]float32, 0, 8)
-	got, err := decodeOutput(appendOutput(nil, sampleOutput(), false), spare)
+	got, err := decodeOutput(appendOutput(nil, sampleOutput()), spare)
 	if err != nil || &got.Hidden[0] != &spare[:1][0] {
 		t.Errorf("spare memory was not used; %v", err)
 	}
@@ -110,8 +110,8 @@ func TestFrameRefusesLength(t *testing.T) {
 }
 
 func FuzzDecodeBatch(f *testing.F) {
-	for _, half := range []bool{false, true} {
-		data, err := appendBatch(nil, sampleBatch(), half, false)
+	for _, over := range []bool{false, true} {
+		data, err := appendBatch(nil, sampleBatch(), over)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func FuzzDecodeBatch(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := appendBatch(nil, &b, data[0]&flagHalf != 0, ended)
+		again, err := appendBatch(nil, &b, ended)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,11 +135,10 @@ func FuzzDecodeBatch(f *testing.F) {
 }
 
 func FuzzDecodeOutput(f *testing.F) {
-	f.Add(appendOutput(nil, sampleOutput(), false))
-	f.Add(appendOutput(nil, sampleOutput(), true))
+	f.Add(appendOutput(nil, sampleOutput()))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if out, err := decodeOutput(data, nil); err == nil {
-			if _, err := decodeOutput(appendOutput(nil, out, false), nil); err != nil {
+			if _, err := decodeOutput(appendOutput(nil, out), nil); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -40,15 +40,11 @@ func loadChain(t testing.TB, e engine.Engine, windows, shards int, spec engine.S
 func TestWindowsKeepTheContract(t *testing.T) {
 	e := newEngine(t, "llama")
 	dir, shards := cut(t, shared(t, "models", "stories260K-f32.gguf"))
-	for _, half := range []bool{false, true} {
-		t.Run(map[bool]string{false: "Float", true: "Half"}[half], func(t *testing.T) {
-			enginetest.Run(t, enginetest.Config{
-				Windows: []int{1, 2, 3},
-				Open: func(t *testing.T, windows int, spec engine.Spec) []engine.Window {
-					spec.Threads, spec.ModelDir, spec.Half, spec.ShareCPU = 1, dir, half, windows > 1
-					return loadChain(t, e, windows, shards, spec)
-				},
-			})
-		})
-	}
+	enginetest.Run(t, enginetest.Config{
+		Windows: []int{1, 2, 3},
+		Open: func(t *testing.T, windows int, spec engine.Spec) []engine.Window {
+			spec.Threads, spec.ModelDir, spec.ShareCPU = 1, dir, windows > 1
+			return loadChain(t, e, windows, shards, spec)
+		},
+	})
 }

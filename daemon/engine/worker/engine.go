@@ -47,7 +47,6 @@ func (e *Engine) Load(ctx context.Context, spec engine.Spec) (engine.Window, err
 	if err != nil {
 		return nil, err
 	}
-	w.half = spec.Half
 	if err := w.first(ctx, kindLoad, loadRequest{e.config.Runtime, spec}, &w.shape); err != nil {
 		_ = w.Close()
 		return nil, err

@@ -63,7 +63,6 @@ type server struct {
 	mu      sync.Mutex // guards the rest
 	running map[uint32]context.CancelFunc
 	window  engine.Window
-	half    bool
 }
 
 // job is a frame for the compute goroutine: a step, or a call that comes before any.
@@ -220,7 +219,7 @@ func (s *server) run(j *job) error {
 		return s.fail(j.id, err)
 	}
 	j.batch.Spare = out.Hidden
-	return s.send(kindOutput, j.id, func(b []byte) ([]byte, error) { return appendOutput(b, out, s.half), nil })
+	return s.send(kindOutput, j.id, func(b []byte) ([]byte, error) { return appendOutput(b, out), nil })
 }
 
 func (s *server) load(ctx context.Context, r loadRequest) (any, error) {
@@ -233,7 +232,7 @@ func (s *server) load(ctx context.Context, r loadRequest) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.window, s.half = w, r.Spec.Half
+	s.window = w
 	return w.Shape(), nil
 }
 

@@ -21,7 +21,6 @@ type window struct {
 	process *process
 	conn    net.Conn
 	shape   engine.Shape
-	half    bool
 	done    chan struct{}
 
 	writing sync.Mutex // guards buf and writes to conn, and gives steps their order
@@ -178,7 +177,7 @@ func (w *window) Shape() engine.Shape { return w.shape }
 // Step implements engine.Window.
 func (w *window) Step(ctx context.Context, b *engine.Batch) (*engine.Output, error) {
 	ended := ctx.Err() != nil
-	f, err := w.ask(ctx, kindStep, kindOutput, func(to []byte) ([]byte, error) { return appendBatch(to, b, w.half, ended) })
+	f, err := w.ask(ctx, kindStep, kindOutput, func(to []byte) ([]byte, error) { return appendBatch(to, b, ended) })
 	if err != nil {
 		return nil, err
 	}

@@ -635,10 +635,9 @@ type PipelineWarm struct {
 	Manifest      []byte                 `protobuf:"bytes,2,opt,name=manifest,proto3" json:"manifest,omitempty"` // digest of the model's manifest
 	FirstShard    uint32                 `protobuf:"varint,3,opt,name=first_shard,json=firstShard,proto3" json:"first_shard,omitempty"`
 	EndShard      uint32                 `protobuf:"varint,4,opt,name=end_shard,json=endShard,proto3" json:"end_shard,omitempty"`
-	Half          bool                   `protobuf:"varint,5,opt,name=half,proto3" json:"half,omitempty"` // as in Open
-	Context       uint32                 `protobuf:"varint,6,opt,name=context,proto3" json:"context,omitempty"`
-	Sequences     uint32                 `protobuf:"varint,7,opt,name=sequences,proto3" json:"sequences,omitempty"`
-	BatchRows     uint32                 `protobuf:"varint,8,opt,name=batch_rows,json=batchRows,proto3" json:"batch_rows,omitempty"`
+	Context       uint32                 `protobuf:"varint,5,opt,name=context,proto3" json:"context,omitempty"`
+	Sequences     uint32                 `protobuf:"varint,6,opt,name=sequences,proto3" json:"sequences,omitempty"`
+	BatchRows     uint32                 `protobuf:"varint,7,opt,name=batch_rows,json=batchRows,proto3" json:"batch_rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -699,13 +698,6 @@ func (x *PipelineWarm) GetEndShard() uint32 {
 		return x.EndShard
 	}
 	return 0
-}
-
-func (x *PipelineWarm) GetHalf() bool {
-	if x != nil {
-		return x.Half
-	}
-	return false
 }
 
 func (x *PipelineWarm) GetContext() uint32 {
@@ -830,18 +822,17 @@ const file_wire_pipeline_proto_rawDesc = "" +
 	"\rPipelineFault\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
-	"\x04peer\x18\x03 \x01(\tR\x04peer\"\xe9\x01\n" +
+	"\x04peer\x18\x03 \x01(\tR\x04peer\"\xd5\x01\n" +
 	"\fPipelineWarm\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
 	"\bmanifest\x18\x02 \x01(\fR\bmanifest\x12\x1f\n" +
 	"\vfirst_shard\x18\x03 \x01(\rR\n" +
 	"firstShard\x12\x1b\n" +
-	"\tend_shard\x18\x04 \x01(\rR\bendShard\x12\x12\n" +
-	"\x04half\x18\x05 \x01(\bR\x04half\x12\x18\n" +
-	"\acontext\x18\x06 \x01(\rR\acontext\x12\x1c\n" +
-	"\tsequences\x18\a \x01(\rR\tsequences\x12\x1d\n" +
+	"\tend_shard\x18\x04 \x01(\rR\bendShard\x12\x18\n" +
+	"\acontext\x18\x05 \x01(\rR\acontext\x12\x1c\n" +
+	"\tsequences\x18\x06 \x01(\rR\tsequences\x12\x1d\n" +
 	"\n" +
-	"batch_rows\x18\b \x01(\rR\tbatchRows\"(\n" +
+	"batch_rows\x18\a \x01(\rR\tbatchRows\"(\n" +
 	"\x0ePipelineWarmth\x12\x16\n" +
 	"\x06loaded\x18\x01 \x01(\bR\x06loadedB.Z,github.com/shoal-p2p/shoal/daemon/swarm/wireb\x06proto3"
 
