@@ -19,8 +19,9 @@ const (
 	chainIdle  = 2 * time.Minute  // a chain that nobody used for so long is closed: others have their windows for it
 	chainStart = 70 * time.Second // for the windows of a first chain to be loaded
 
-	// rebuildLimit and the 1.8 s in which a lost peer is noticed together are under 5 s: so long a reply may pause.
-	rebuildLimit = 3 * time.Second
+	// rebuildLimit and the 2 s in which a lost peer is noticed together are under 5 s, also on a busy PC: so long a reply
+	// may pause.
+	rebuildLimit = 2500 * time.Millisecond
 )
 
 // chains are the runners over other nodes, one per model that was asked for lately.
