@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,9 +57,13 @@ func launch(ctx context.Context, cfg Config) (f *fleet, err error) {
 	}
 	for i := range 1 + len(halves) {
 		name := fmt.Sprintf("node-%d", i)
+		address, err := freeAddress()
+		if err != nil {
+			return nil, err
+		}
 		n, err := e2e.Start(ctx, e2e.Config{
 			Program: cfg.Program, Dir: filepath.Join(cfg.Dir, name), Name: name, Runtime: cfg.Runtime,
-			Args: []string{"--no-demo"}, Env: []string{"SHOAL_THREADS=1"}, // they share one PC
+			Args: []string{"--no-demo", "--p2p-listen", address}, Env: []string{"SHOAL_THREADS=1"}, // they share one PC
 		})
 		if err != nil {
 			return nil, err
@@ -76,6 +81,25 @@ func launch(ctx context.Context, cfg Config) (f *fleet, err error) {
 		}
 	}
 	return f, f.drop(ctx, slices.Concat(halves[:2]...))
+}
+
+// freeAddress is one on loopback that nobody listens on. A node keeps its port when it starts again, as real ones do:
+// the others find it where it was.
+func freeAddress() (string, error) {
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		address := l.Addr().String()
+		u, err := net.ListenPacket("udp", address)
+		if err := l.Close(); err != nil {
+			return "", err
+		}
+		if err == nil {
+			return address, u.Close()
+		}
+	}
 }
 
 // bring imports a generated model at the host and asks it every question.
