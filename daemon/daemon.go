@@ -161,7 +161,7 @@ func (n *Node) assemble(ctx context.Context) error {
 	}
 	n.Library = library.New(library.Config{
 		Dir: n.path("models"), Engine: n.engine, Store: n.store, Hardware: n.hardware, Settings: n.settings.Get,
-		Key: n.identity, Events: n.events, Log: n.log, Neighbours: n, Changed: n.modelsChanged,
+		Key: n.identity, Events: n.events, Log: n.log, Neighbours: n, Changed: n.modelsChanged, Damaged: n.shardDamaged,
 	})
 	if err := n.openNetwork(); err != nil {
 		return err

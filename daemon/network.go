@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,7 +68,9 @@ func (n *Node) openNetwork() (err error) {
 	disk := shard.NewStore(shard.Config{Dir: n.path("models"), Key: n.identity})
 	w.shards = transfer.NewServer(transfer.ServerConfig{
 		Network: w.swarm, Store: disk, LAN: n.onLAN, Report: w.swarm.Judge, Log: n.log,
-		Upload: func() int64 { return bytesPerSecond(n.settings.Get().MaxUploadMbps) },
+		Sound:   func(ctx context.Context, id core.ModelID, index int) bool { return n.Sound(ctx, id, index) },
+		Damaged: func(id core.ModelID, index int) { n.Suspect(id, index) },
+		Upload:  func() int64 { return bytesPerSecond(n.settings.Get().MaxUploadMbps) },
 	})
 	w.downloads = transfer.New(transfer.Config{
 		Network: w.swarm, Models: disk, Store: n.store, Holders: n.holdersOf, Done: n.shardArrived, Report: w.swarm.Judge,
@@ -128,9 +131,19 @@ func poke(c chan struct{}) {
 }
 
 // shardArrived is told by the downloads; index -1 is a manifest.
-func (n *Node) shardArrived(id core.ModelID, _ int) {
-	if err := n.Refresh(context.Background(), id); err != nil {
+func (n *Node) shardArrived(id core.ModelID, index int) {
+	if err := n.Refresh(context.Background(), id, index); err != nil {
 		n.log.Warn("take over what was fetched", "model", id.String(), "err", err)
+	}
+}
+
+// shardDamaged is told by the library: the shard is fetched again if somebody has it.
+func (n *Node) shardDamaged(id core.ModelID, manifest core.Digest, index int) {
+	if !slices.ContainsFunc(n.refreshIndex().by[cut{id, manifest}], func(h holding) bool { return h.shards.Has(index) }) {
+		return
+	}
+	if err := n.network.downloads.AddShard(context.Background(), id, manifest, index, "repair"); err != nil {
+		n.log.Warn("fetch a damaged shard again", "model", id.String(), "shard", index, "err", err)
 	}
 }
 
@@ -270,7 +283,7 @@ func (n *Node) introduce(ctx context.Context, c cut) error {
 	if err := n.network.downloads.Introduce(ctx, c.model, c.manifest); err != nil {
 		return err
 	}
-	return n.Refresh(ctx, c.model)
+	return n.Refresh(ctx, c.model, -1)
 }
 
 // need makes a model known that only others hold. The error has code CodeNotFound when nobody does.

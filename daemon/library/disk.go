@@ -3,7 +3,6 @@ package library
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,8 +12,8 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/shard"
 )
 
-// Scan finds the models of the folder. It is called once, before Run; shards are taken to be what they were when they
-// were written.
+// Scan finds the models of the folder. It is called once, before Run; shards that changed on the disk are read before
+// they are used, and otherwise some time later.
 func (l *Library) Scan(ctx context.Context) error {
 	_, err := l.rescan(ctx, false)
 	return err
@@ -103,14 +102,13 @@ func (l *Library) verifyNew(ctx context.Context, o *shard.Model, fresh *model) e
 		if !local || before[i] {
 			continue
 		}
-		err := o.VerifyShard(ctx, i)
+		err := l.verify(ctx, o, i, o.VerifyShard)
 		if ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
 			fresh.local[i] = false
-			l.cfg.Log.Warn("shard is damaged", "model", fresh.id.String(), "shard", i, "err", err)
-			l.activity("shard_damaged", fresh.id, fmt.Sprintf("Shard %d of %s is damaged and is not used.", i, fresh.id), "warning")
+			l.tellDamaged(fresh.id, i, err)
 		}
 	}
 	return nil

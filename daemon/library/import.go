@@ -107,6 +107,9 @@ func (l *Library) importFile(ctx context.Context, id core.ModelID, path string, 
 			return nil, err
 		}
 	}
+	for _, i := range opened.Present() { // they were hashed as they were written
+		l.vouch(ctx, opened, i, stampOf(opened, i))
+	}
 	l.looking.Lock()
 	_, err = l.adopt(ctx, opened, false)
 	l.looking.Unlock()

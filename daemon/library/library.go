@@ -23,7 +23,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/store"
 )
 
-// Config is what a Library works with. The last two fields may be left out.
+// Config is what a Library works with. The last three fields may be left out.
 type Config struct {
 	Dir      string // folder of the models' folders
 	Engine   engine.Engine
@@ -36,6 +36,8 @@ type Config struct {
 
 	Neighbours Neighbours // nil is a node alone
 	Changed    func()     // called when what is on the disk or in memory has changed; may be nil
+	// Damaged is called when a shard turned out to be damaged and was put aside; may be nil.
+	Damaged func(id core.ModelID, manifest core.Digest, index int)
 }
 
 // Library holds the models. It is safe for concurrent use. Loading needs Run.
@@ -47,6 +49,7 @@ type Library struct {
 
 	firstBackOff time.Duration // shorter in tests
 	sweepEvery   time.Duration
+	scrubAfter   time.Duration
 
 	imports imports
 
@@ -64,7 +67,7 @@ type Library struct {
 func New(cfg Config) *Library {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Library{
-		cfg: cfg, ctx: ctx, stop: stop, firstBackOff: firstBackOff, sweepEvery: sweepEvery,
+		cfg: cfg, ctx: ctx, stop: stop, firstBackOff: firstBackOff, sweepEvery: sweepEvery, scrubAfter: scrubAfter,
 		models: map[core.ModelID]*model{},
 	}
 }
@@ -80,12 +83,18 @@ func (l *Library) Run(ctx context.Context) error {
 		defer close(restored)
 		l.restore(ctx)
 	}()
+	scrubbed := make(chan struct{})
+	go func() {
+		defer close(scrubbed)
+		l.scrub(ctx)
+	}()
 	l.sweep(ctx)
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
 	l.stop()
 	<-restored
+	<-scrubbed
 	l.work.Wait()
 	return nil
 }

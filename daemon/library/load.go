@@ -130,6 +130,9 @@ func (l *Library) replace(ctx context.Context, m *model, s span) error {
 	if s != m.whole() && m.traits.refusal != "" {
 		return core.Errorf(core.CodeUnsupported, "%s can only be loaded whole: %s", m.id, m.traits.refusal)
 	}
+	if err := l.prove(ctx, m, s); err != nil {
+		return err
+	}
 	l.end(m)
 	l.clearCards()
 	set := l.cfg.Settings()

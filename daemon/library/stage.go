@@ -215,6 +215,9 @@ func (l *Library) loadStage(ctx context.Context, m *model, st *stage, o WindowOp
 	if len(missing) > 0 {
 		return nil, errMissing(m.id, missing)
 	}
+	if err := l.prove(ctx, m, s); err != nil {
+		return nil, err
+	}
 	sequences := min(64, 2*max(l.cfg.Settings().MaxBatchSize, o.Sequences)) // so that two hosts find room
 	p, err := l.placeStage(ctx, m, st, sequences)
 	if err != nil {

@@ -191,7 +191,7 @@ func TestModelsOfTheSwarm(t *testing.T) {
 		must(t, h.DeleteShard(t.Context(), id, i))
 	}
 	check([]int{1, 1, 1, 1, 1, 1}, "", core.StatusAvailable, "network", true)
-	must(t, h.Refresh(t.Context(), id))
+	must(t, h.Refresh(t.Context(), id, -1))
 }
 
 func TestEncryptedPipelineSetting(t *testing.T) {

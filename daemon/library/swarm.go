@@ -141,15 +141,19 @@ func (l *Library) Speeds() []core.Speed {
 	return list
 }
 
-// Refresh looks again at which shards of a model are on the disk, or takes a new model into the list.
-func (l *Library) Refresh(ctx context.Context, id core.ModelID) error {
+// Refresh looks again at which shards of a model are on the disk, or takes a new model into the list. arrived is the
+// shard that was just written, every chunk of it verified; -1 is none.
+func (l *Library) Refresh(ctx context.Context, id core.ModelID, arrived int) error {
 	l.looking.Lock()
 	defer l.looking.Unlock()
 	opened, err := l.disk().Open(id)
 	if err != nil {
 		return err
 	}
-	changed, err := l.adopt(ctx, opened, false) // chunks are verified as they come
+	if opened.Has(arrived) {
+		l.vouch(ctx, opened, arrived, stampOf(opened, arrived))
+	}
+	changed, err := l.adopt(ctx, opened, false)
 	if err == nil && changed {
 		l.touch()
 	}

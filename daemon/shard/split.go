@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/gguf"
@@ -68,7 +69,7 @@ func (w *window) writeShard(i int, s split) error {
 	return replaceFront(w.model.Path(i), bare, reserved)
 }
 
-// replaceFront makes header the first bytes of the file at path.
+// replaceFront makes header the first bytes of the file at path, which says no word of that in its time of change.
 func replaceFront(path string, header []byte, reserved int64) error {
 	if int64(len(header)) != reserved {
 		return core.Errorf(core.CodeInternal, "header has %d bytes instead of %d", len(header), reserved)
@@ -77,12 +78,19 @@ func replaceFront(path string, header []byte, reserved int64) error {
 	if err != nil {
 		return err
 	}
-	old := make([]byte, reserved)
-	_, err = f.ReadAt(old, 0)
-	if err == nil && !bytes.Equal(old, header) {
-		_, err = f.WriteAt(header, 0)
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
 	}
-	return errors.Join(err, f.Close())
+	old := make([]byte, reserved)
+	if _, err = f.ReadAt(old, 0); err != nil || bytes.Equal(old, header) {
+		return errors.Join(err, f.Close())
+	}
+	_, err = f.WriteAt(header, 0)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Chtimes(path, time.Time{}, info.ModTime()) // see Stamp
 }
 
 // ensureFile makes sure that the file at path is header and then zeros up to size bytes. A file that is right

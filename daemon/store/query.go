@@ -120,7 +120,7 @@ func (s *Store) ForgetModel(ctx context.Context, id core.ModelID) error {
 		return fmt.Errorf("store: forget model: %w", err)
 	}
 	defer tx.Rollback()
-	for _, table := range []string{"shard_lock", "model_setting", "loaded_model", "download"} {
+	for _, table := range []string{"shard_lock", "shard_check", "model_setting", "model_pipeline", "loaded_model", "download"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE model_id = ?", id.String()); err != nil {
 			return fmt.Errorf("store: forget model: %w", err)
 		}

@@ -23,6 +23,11 @@ type ServerConfig struct {
 	Upload  func() int64                    // cap in bytes a second over all peers; nil or 0 is none
 	LAN     func(core.PeerID) bool          // who is exempt from the cap; nil is nobody
 	Report  func(core.PeerID, core.Conduct) // what peers did; may be nil
+	// Sound tells whether a shard was read since its file last changed. Chunks of others are checked as they are sent;
+	// nil says that all were.
+	Sound func(ctx context.Context, model core.ModelID, index int) bool
+	// Damaged is called with a shard of which a chunk is not what it was; may be nil.
+	Damaged func(model core.ModelID, index int)
 	Log     *slog.Logger
 }
 
@@ -225,11 +230,18 @@ func (c *conn) sendChunks(ctx context.Context, m *book, w want) error {
 		return c.refuse(core.Errorf(core.CodeNotFound, "shard %d is gone", w.shard))
 	}
 	defer f.Close()
+	sound := c.cfg.Sound == nil || c.cfg.Sound(ctx, w.model, w.shard)
 	for i := w.first; i < w.first+w.count; i++ {
 		off := int64(i) * shard.ChunkSize
 		data := c.room()[:min(shard.ChunkSize, size-off)]
 		if n, err := f.ReadAt(data, m.Manifest.Reserved+off); n < len(data) {
 			return err
+		}
+		if !sound && !tree.Sound(i, data) { // whoever gets it would blame this node
+			if c.cfg.Damaged != nil {
+				c.cfg.Damaged(w.model, w.shard)
+			}
+			return c.refuse(core.Errorf(core.CodeNotFound, "shard %d is damaged", w.shard))
 		}
 		c.head = appendHead(c.head[:0], i, tree.Proof(i))
 		if err := c.out.SendPayload(kindChunk, c.head, data); err != nil {
