@@ -135,6 +135,9 @@ func (n *Node) Kill() {
 // Restart starts a node that was killed or stopped again, on its data folder.
 func (n *Node) Restart(ctx context.Context) (*Node, error) { return Start(ctx, n.cfg) }
 
+// Dir is the node's data folder.
+func (n *Node) Dir() string { return n.cfg.Dir }
+
 // PID is the number of the node's process.
 func (n *Node) PID() int { return n.cmd.Process.Pid }
 
