@@ -217,7 +217,7 @@ func TestServing(t *testing.T) {
 		if s.nodes["host"].server.Serving() || !s.nodes["a"].server.Serving() {
 			t.Error("only the other node serves")
 		}
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		if s.nodes["a"].server.Serving() {
 			t.Error("it served long ago")
 		}
@@ -282,7 +282,7 @@ func TestDraftModelDelaysNobody(t *testing.T) {
 			chain := distant(t, far, guesser)
 			var group sync.WaitGroup
 			group.Go(func() { generate(t.Context(), chain, job("x", "first", 300)) })
-			time.Sleep(500 * time.Millisecond)
+			<-time.After(500 * time.Millisecond)
 			began := time.Now()
 			j := job("y", "second", 20)
 			if got, want := generate(t.Context(), chain, j), alone(t, far, j); got.err != nil || got.text != want.text {
@@ -318,7 +318,7 @@ func TestDraftModelChangesNoText(t *testing.T) {
 				wait := time.Duration(draw.IntN(20_000)) * time.Millisecond
 				want := alone(t, cfg, j)
 				group.Go(func() {
-					time.Sleep(wait)
+					<-time.After(wait)
 					if got := generate(t.Context(), chain, j); got.err != nil || !slices.Equal(got.tokens, want.tokens) {
 						t.Errorf("run %d: got %q, %v; want %q", seed, got.text, got.err, want.text)
 					}

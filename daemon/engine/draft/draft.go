@@ -66,15 +66,15 @@ func (m *Model) failure(name string) string {
 func (m *Model) Guess(ctx context.Context, key string, tokens []int32, n int) ([]int32, error) {
 	name := m.cfg.Name()
 	guess, err := m.follow(ctx, key, tokens, n)
+	if ctx.Err() != nil { // what there is by then is the guess
+		err = nil
+	}
 	switch core.CodeOf(err) {
 	case "", core.CodeContextTooLong, core.CodeInvalidRequest, core.CodeOverloaded:
-		return guess, err
+	default:
+		m.rest(name, err)
 	}
-	if ctx.Err() != nil { // what there is by then is the guess
-		return guess, nil
-	}
-	m.rest(name, err)
-	return nil, err
+	return guess, err
 }
 
 // follow lets the model go on greedily.

@@ -105,7 +105,7 @@ func TestModelInUseIsNotAsked(t *testing.T) {
 			defer close(ended)
 			_, _ = s.Generate(t.Context(), engine.Job{Prompt: fake.Tokens("mine"), MaxTokens: 10}, func(engine.Sample) error { return nil })
 		}()
-		time.Sleep(50 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 		if _, err := m.Guess(t.Context(), "x", fake.Tokens("?"), 3); core.CodeOf(err) != core.CodeOverloaded {
 			t.Errorf("while it is in use: %v", err)
 		}
@@ -130,7 +130,7 @@ func TestFailedModelRests(t *testing.T) {
 			if _, err := m.Guess(t.Context(), "x", fake.Tokens("?"), 1); err == nil || m.Name() != "" || m.Failure() == "" {
 				t.Fatalf("after its end: %v, name: %q", err, m.Name())
 			}
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			if m.Name() == "" || m.Failure() != "" {
 				t.Fatal("it is not tried again")
 			}
