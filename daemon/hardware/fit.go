@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	ggufparser "github.com/gpustack/gguf-parser-go"
 
@@ -13,11 +14,17 @@ import (
 // overhead is what a worker process takes beside the model: llama.cpp's libraries and buffers of the system.
 const overhead = 48 * MiB
 
-// Fit tells how much memory a model needs. It is immutable.
+// Fit tells how much memory a model needs. It is safe for concurrent use.
 type Fit struct {
 	file   *ggufparser.GGUFFile
 	layers int
+
+	mu    sync.Mutex
+	known map[Load]Use // estimates, which take long and are asked for again with every look at the models
 }
+
+// maxKnown is how many estimates are kept.
+const maxKnown = 64
 
 // Use is memory in bytes.
 type Use struct {
@@ -46,7 +53,7 @@ func ReadFit(path string, size int64) (f *Fit, err error) {
 	if err != nil {
 		return nil, core.Errorf(core.CodeCorrupt, "fit: %w", err)
 	}
-	return &Fit{file: file, layers: int(file.Architecture().BlockCount)}, nil
+	return &Fit{file: file, layers: int(file.Architecture().BlockCount), known: map[Load]Use{}}, nil
 }
 
 // stretch copies the header to a temporary file and makes that as long as the model, with a hole for the tensors:
@@ -88,7 +95,24 @@ type Load struct {
 }
 
 // At estimates what loading the whole model needs.
-func (f *Fit) At(l Load) (use Use, err error) {
+func (f *Fit) At(l Load) (Use, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if use, ok := f.known[l]; ok {
+		return use, nil
+	}
+	use, err := f.estimate(l)
+	if err != nil {
+		return Use{}, err
+	}
+	if len(f.known) == maxKnown {
+		clear(f.known)
+	}
+	f.known[l] = use
+	return use, nil
+}
+
+func (f *Fit) estimate(l Load) (use Use, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			use, err = Use{}, core.Errorf(core.CodeCorrupt, "fit: the header cannot be judged: %v", r)

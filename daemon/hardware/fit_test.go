@@ -11,7 +11,7 @@ import (
 )
 
 // header writes the header alone of a model of 1.1 billion weights, and returns its path and the model's size.
-func header(t *testing.T) (path string, size int64) {
+func header(t testing.TB) (path string, size int64) {
 	t.Helper()
 	m, err := gguftest.New(gguftest.Bench())
 	if err != nil {
@@ -56,6 +56,37 @@ func TestFitOfAOneBillionModel(t *testing.T) {
 	all, half := at(4096, 99), at(4096, 11)
 	if all.VRAM < size*8/10 || all.RAM > size/2 || half.VRAM >= all.VRAM || half.VRAM < size/4 {
 		t.Errorf("VRAM of all layers %d MiB, of half %d MiB; RAM beside %d MiB", all.VRAM/MiB, half.VRAM/MiB, all.RAM/MiB)
+	}
+}
+
+func TestFitKeepsItsEstimates(t *testing.T) {
+	path, size := header(t)
+	f, err := ReadFit(path, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tokens := 1; tokens <= 2*maxKnown; tokens++ {
+		l := Load{Context: 16 * tokens, Sequences: 2, BatchRows: 512}
+		first, err := f.At(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := f.At(l); again != first || err != nil || f.known[l] != first || len(f.known) > maxKnown {
+			t.Fatalf("%v, %v, then %v; %d are kept", first, err, again, len(f.known))
+		}
+	}
+}
+
+func BenchmarkEstimate(b *testing.B) {
+	path, size := header(b)
+	f, err := ReadFit(path, size)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := f.estimate(Load{Context: 4096, Sequences: 2, BatchRows: 512}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
