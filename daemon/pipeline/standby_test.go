@@ -239,6 +239,7 @@ func TestHostileWishes(t *testing.T) {
 			}
 			_ = stream.Reset()
 		}
+		synctest.Wait() // the last of these wishes counts until the stage has seen its end
 		var streams []core.Stream
 		for i := range uint32(4) {
 			streams = append(streams, send(func(m *wire.PipelineWarm) { m.FirstShard, m.EndShard = i, i+1 }))
