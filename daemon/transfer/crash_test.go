@@ -69,6 +69,32 @@ func killSelf() {
 	select {}
 }
 
+// TestKillAfterTheName has what a process leaves that is killed when it has just given a shard its name.
+func TestKillAfterTheName(t *testing.T) {
+	net := swarmtest.New()
+	me, p := net.Join("me"), net.Join("p")
+	serve(t, p)
+	m, _ := source(t)
+	c := newClient(t, t.TempDir(), me, fixed(Holder{Peer: p.Self(), Shards: all(m)}))
+	stop := background(t, c.Run)
+	c.add(t, 1)
+	c.await(t, core.DownloadDone)
+	stop()
+	here, err := c.models.Open(c.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{".part.log", ".part.have"} {
+		if err := os.WriteFile(here.Path(1)+suffix, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.add(t, 1)
+	background(t, c.Run)
+	c.await(t, core.DownloadDone)
+	c.same(t, 1)
+}
+
 // TestKillAndResume kills a process in the middle. Whoever comes after it fetches at most one chunk per source again.
 func TestKillAndResume(t *testing.T) {
 	m, _ := source(t)

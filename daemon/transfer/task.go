@@ -138,6 +138,11 @@ func (m *Manager) expand(ctx context.Context, t *task, model *shard.Model) (want
 		case i >= len(model.Manifest.Shards):
 			d.State, d.Error = core.DownloadFailed, fmt.Sprintf("model %s has no shard %d", t.id, i)
 		case model.Has(i):
+			if d.State == core.DownloadQueued { // the node was killed when it had just given the shard its name
+				if err := model.DropPart(i); err != nil {
+					return nil, err
+				}
+			}
 			d.State, d.Bytes, d.Size = core.DownloadDone, model.Manifest.Shards[i].Size, model.Manifest.Shards[i].Size
 		default:
 			d.Size = model.Manifest.Shards[i].Size
