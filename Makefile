@@ -20,7 +20,9 @@ LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 export GOFLAGS += -buildvcs=false
 
 # The race detector runs where goroutines share memory: it is slow, and elsewhere it finds nothing.
-RACE := ^$(shell go list -m)/daemon(/(api|client|config|event|library|engine/fake|engine/schedule)(/.*)?)?$$
+RACE := ^$(shell go list -m)/daemon(/(api|client|config|event|library|pipeline|plan|swarm|transfer|engine/fake|engine/schedule)(/.*)?)?$$
+# What takes too long under it calls testing.Short, and its packages run a second time without it.
+LONG := ^$(shell go list -m)/daemon/(swarm|engine/schedule)$$
 GO_WINDOWS := GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc
 GO_DARWIN := GOOS=darwin GOARCH=arm64 CGO_ENABLED=0
 WITHOUT_SCREEN := ./daemon/... ./app/shoald/... ./app/worker/...
@@ -53,8 +55,8 @@ test:
 # One package at a time where the engine runs: two engines on the same cores wait for each other's threads.
 unit:
 	go vet ./...
-	go test -timeout 20m -race -shuffle=on $$(go list ./... | grep -E '$(RACE)')
-	go test -timeout 20m -p 1 $$(go list ./... | grep -vE '$(RACE)')
+	go test -timeout 20m -race -short -shuffle=on $$(go list ./... | grep -E '$(RACE)')
+	go test -timeout 20m -p 1 $$(go list ./... | grep -vE '$(RACE)') $$(go list ./... | grep -E '$(LONG)')
 
 # What runs on Windows and macOS must compile for them. The window takes too long on Windows to build it with every
 # change, and what needs sqlite, which is C, cannot be built for macOS without its SDK.
