@@ -40,7 +40,7 @@ func newFriendsPage(s *Shell) *friendsPage {
 
 // newHero says what a swarm is to who has none.
 func newHero() fyne.CanvasObject {
-	words := widget.Column(8, widget.NewParagraph(widget.RoleHead, lang.L("Run bigger models together")),
+	words := widget.Column(8, widget.NewShrinkingText(widget.RoleHead, lang.L("Run bigger models together")),
 		widget.NewParagraph(widget.RoleMuted, lang.L("A swarm is a group of PCs whose owners trust each other. Each keeps a part of a model, and together they answer what none of them could alone.")))
 	return widget.NewCard(widget.Inset(8, 8, 4, 8, widget.Roomy(560, words, widget.NewIcon("friends", theme.ColorRaisedMore, 96))))
 }

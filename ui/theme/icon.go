@@ -47,6 +47,11 @@ func Color(name fyne.ThemeColorName) color.Color {
 	return s.Theme().Color(name, s.ThemeVariant())
 }
 
+// Font is the font of a style in the running app's theme.
+func Font(style fyne.TextStyle) fyne.Resource {
+	return fyne.CurrentApp().Settings().Theme().Font(style)
+}
+
 // Size is a size of the running app's theme, in points.
 func Size(name fyne.ThemeSizeName) float32 {
 	return fyne.CurrentApp().Settings().Theme().Size(name)

@@ -185,11 +185,12 @@ func (r *buttonRenderer) paint() {
 		r.back.StrokeWidth = 2
 	}
 	r.back.CornerRadius = theme.Size(base.SizeNameInputRadius)
-	r.label.Text, r.label.Color = r.b.text, theme.Color(text)
+	r.label.Color = theme.Color(text)
 	r.label.TextSize, r.label.TextStyle = theme.Size(base.SizeNameText), fyne.TextStyle{Bold: true}
 	if r.b.kind == ButtonGhost {
 		r.label.TextSize, r.label.TextStyle = theme.Size(theme.SizeSmallText), fyne.TextStyle{}
 	}
+	setLine(r.label, r.b.text)
 	show(r.b.icon != "", r.img)
 	if r.b.icon != "" {
 		setIcon(r.img, theme.NewIcon(r.b.icon, text))

@@ -171,7 +171,7 @@ func (r *navRenderer) Layout(size fyne.Size) {
 		r.img.Resize(fyne.NewSquareSize(navIcon))
 		x += navIcon + navPad
 	}
-	r.label.Text = ellipsis(r.n.text, size.Width-x-navPad, r.label.TextSize, r.label.TextStyle)
+	setLine(r.label, ellipsis(r.n.text, size.Width-x-navPad, r.label.TextSize, r.label.TextStyle))
 	if r.n.narrow && r.n.icon != "" {
 		r.label.Text = ""
 	}

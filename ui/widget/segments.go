@@ -31,7 +31,7 @@ func NewSegments(choices ...Choice) *Segments {
 	width := float32(0)
 	objects := make([]fyne.CanvasObject, len(choices))
 	for _, c := range choices {
-		m := fyne.MeasureText(c.Word, theme.Size(base.SizeNameText), fyne.TextStyle{Bold: true})
+		m := sizeOf(c.Word, theme.Size(base.SizeNameText), fyne.TextStyle{Bold: true})
 		width = max(width, m.Width+2*navPad+4)
 	}
 	for i, c := range choices {

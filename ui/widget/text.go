@@ -135,7 +135,7 @@ type textRenderer struct {
 }
 
 func (r *textRenderer) Layout(size fyne.Size) {
-	r.line.Text = ellipsis(r.t.text, size.Width, r.line.TextSize, r.line.TextStyle)
+	setLine(r.line, ellipsis(r.t.text, size.Width, r.line.TextSize, r.line.TextStyle))
 	r.line.Resize(size)
 	r.line.Refresh()
 }
@@ -144,7 +144,7 @@ func (r *textRenderer) Layout(size fyne.Size) {
 const shrunk = 32
 
 func (r *textRenderer) MinSize() fyne.Size {
-	full := fyne.MeasureText(r.t.text, r.line.TextSize, r.line.TextStyle)
+	full := sizeOf(r.t.text, r.line.TextSize, r.line.TextStyle)
 	if r.t.shrink {
 		full.Width = min(full.Width, shrunk)
 	}
@@ -165,7 +165,7 @@ func (r *textRenderer) Destroy() {}
 
 // ellipsis cuts text so that it is at most width points wide.
 func ellipsis(text string, width, size float32, style fyne.TextStyle) string {
-	fits := func(s string) bool { return fyne.MeasureText(s, size, style).Width <= width+0.5 }
+	fits := func(s string) bool { return sizeOf(s, size, style).Width <= width+0.5 }
 	if width <= 0 || fits(text) {
 		return text
 	}
@@ -188,7 +188,9 @@ func NewParagraph(role Role, text string) *Paragraph {
 	p.rich = fynewidget.NewRichText()
 	p.rich.Wrapping = fyne.TextWrapWord
 	p.ExtendBaseWidget(p)
-	p.SetText(text)
+	if text != "" { // measuring nothing would load the fonts of a style that may never be used
+		p.SetText(text)
+	}
 	return p
 }
 

@@ -146,3 +146,27 @@ func TestThoughtIsShownUntilTheAnswerStarts(t *testing.T) {
 		t.Errorf("shows %q", got)
 	}
 }
+
+// What the built-in faces lack is left to Fyne, which looks for another font.
+func TestCommonBoldTextIsDrawnByItsOwnFace(t *testing.T) {
+	test.NewTempApp(t)
+	test.ApplyTheme(t, theme.New(theme.ModeDark))
+	bold, mono := fyne.TextStyle{Bold: true}, fyne.TextStyle{Monospace: true}
+	for _, text := range []string{"Shoal", "Übergröße – “ż” …", ""} {
+		if faceOf(text, bold) != theme.Font(bold) || faceOf(text, mono) != theme.Font(mono) {
+			t.Errorf("%q needs more than its own face", text)
+		}
+	}
+	for _, text := range []string{"日本", "fish 🐟", "Ωmega", "1\u202f024"} {
+		if faceOf(text, bold) != nil {
+			t.Errorf("%q is drawn by a face that lacks some of it", text)
+		}
+	}
+	if faceOf("Shoal", fyne.TextStyle{}) != nil {
+		t.Error("regular text does without emoji")
+	}
+	// The same font, so the same size.
+	if own, looked := sizeOf("Shoal", 14, bold), fyne.MeasureText("Shoal", 14, bold); own != looked {
+		t.Errorf("%v by its own face, %v as Fyne looks for it", own, looked)
+	}
+}
