@@ -23,7 +23,7 @@ type holding struct {
 	shards core.Bitmap
 }
 
-// holderIndex is who has what, as the connected peers announce it.
+// holderIndex is who has what, as the peers announce it that are connected or would answer a call.
 type holderIndex struct {
 	made time.Time
 	by   map[cut][]holding
@@ -48,7 +48,7 @@ func (n *Node) refreshIndex() holderIndex {
 	index := holderIndex{made: time.Now(), by: map[cut][]holding{}}
 	peers := map[core.PeerID]core.PeerInfo{}
 	for _, p := range n.network.swarm.Peers() {
-		if p.Connection != "none" {
+		if p.Connection != "none" || p.Healthy {
 			peers[p.NodeID] = p
 		}
 	}

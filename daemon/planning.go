@@ -49,7 +49,7 @@ func (n *Node) planPeers() []plan.Peer {
 		p, met := infos[a.Peer]
 		rtt, _ := n.network.swarm.PeerRTT(a.Peer)
 		list = append(list, plan.Peer{
-			Announcement: a, RTT: rtt, LAN: p.IsLANPeer, Trust: p.TrustScore, Unreachable: !met || p.Connection == "none",
+			Announcement: a, RTT: rtt, LAN: p.IsLANPeer, Trust: p.TrustScore, Unreachable: !met || p.Connection == "none" && !p.Healthy,
 		})
 	}
 	return list

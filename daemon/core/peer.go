@@ -47,7 +47,7 @@ type PeerInfo struct {
 	Nickname     string         `json:"nickname"`
 	LatencyMS    float64        `json:"latency_ms"`  // round trip; 0 until it is measured
 	TrustScore   float64        `json:"trust_score"` // 0 to 1, first-hand; everybody starts at 0.5
-	Healthy      bool           `json:"healthy"`     // connected and heard of in the last 90 s
+	Healthy      bool           `json:"healthy"`     // heard of in the last 90 s, over a connection or by its announcement
 	GPU          string         `json:"gpu"`
 	VRAMMB       int64          `json:"vram_mb"` // graphics memory that it lends
 	RAMMB        int64          `json:"ram_mb"`  // memory that it lends
@@ -89,6 +89,8 @@ type Announcement struct {
 	Holdings []Holding
 	Speeds   []Speed
 	Demand   []Demand
+
+	Addresses []string // multiaddrs at which it may be called
 }
 
 // Holding says which shards of a model a node has, and which of them it has in memory.

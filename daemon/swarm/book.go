@@ -37,12 +37,14 @@ func weight(act core.Conduct) float64 {
 type entry struct {
 	store.Peer
 	rtt        time.Duration // round trip; 0 until it is measured
-	heard      time.Time     // when it last answered
+	heard      time.Time     // when it last answered; at first, when this node began to listen
 	lan        bool          // found on the local network
 	connection string        // "direct", "relayed" or "none"
 	tries      int           // dials that failed since the last connection
 	failed     time.Time     // when the last of them ended
 	next       time.Time     // when it is dialled again
+	calling    bool          // it is being dialled
+	lost       time.Time     // when it was last seen to be gone
 	dirty      bool          // differs from the store
 }
 
@@ -60,7 +62,7 @@ func newBook(list []store.Peer, save func(context.Context, store.Peer) error, no
 	b := &book{now: now, log: log, save: save, peers: map[core.PeerID]*entry{}}
 	for _, p := range list {
 		if len(b.peers) < maxMembers && now().Sub(p.LastSeen) < forgottenAfter {
-			b.peers[p.ID] = &entry{Peer: p, connection: connectionNone}
+			b.peers[p.ID] = &entry{Peer: p, connection: connectionNone, heard: now()}
 		}
 	}
 	return b
@@ -80,7 +82,7 @@ func (b *book) update(id core.PeerID, change func(*entry)) {
 	e, ok := b.peers[id]
 	if !ok {
 		b.makeRoom()
-		e = &entry{Peer: store.Peer{ID: id, Trust: trustAtFirst, LastSeen: b.now()}, connection: connectionNone}
+		e = &entry{Peer: store.Peer{ID: id, Trust: trustAtFirst, LastSeen: b.now()}, connection: connectionNone, heard: b.now()}
 		b.peers[id] = e
 	}
 	change(e)
@@ -115,12 +117,16 @@ func (b *book) get(id core.PeerID) (entry, bool) {
 }
 
 // all returns copies of the entries, in no order.
-func (b *book) all() []entry {
+func (b *book) all() []entry { return b.some(func(*entry) bool { return true }) }
+
+// some returns copies of the entries that are wanted, in no order.
+func (b *book) some(wanted func(*entry) bool) (out []entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := make([]entry, 0, len(b.peers))
 	for e := range maps.Values(b.peers) {
-		out = append(out, *e)
+		if wanted(e) {
+			out = append(out, *e)
+		}
 	}
 	return out
 }

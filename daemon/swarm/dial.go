@@ -5,6 +5,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -19,7 +20,14 @@ import (
 const (
 	backoffFirst = time.Second
 	backoffMost  = 5 * time.Minute
-	maxConnected = 128 // beyond that nobody is dialled without need
+
+	// In a swarm of at most small members everybody is connected to everybody. In a larger one a node dials until it has
+	// enough peers, hears of the others from them, and calls those when it needs them: a connection costs a handshake,
+	// some 200 KiB at each end and pings, and there would be n² of them.
+	small       = 25
+	enough      = 12
+	lonely      = 3 // with fewer peers a node asks Kademlia where others are, else it waits for them to announce it
+	dialsAtOnce = 8
 )
 
 // A node without any connection may have been cut off somewhere that it cannot see, so it dials those that it saw last
@@ -36,27 +44,70 @@ func backoff(n int) time.Duration {
 	return d - time.Duration(rand.Int64N(int64(d/5)))
 }
 
-// dialLoop keeps the node connected to the members it knows.
+// dialLoop keeps the node connected to the anchors and to enough of the members it knows, and looks for the silent.
 func (t *session) dialLoop() {
+	var underWay atomic.Int32
 	t.every(time.Second, t.redial, func() {
-		room := min(maxAtOnce, maxConnected-len(t.host.Network().Peers()))
+		dialling := int(underWay.Load())
+		room := dialsAtOnce - dialling
+		peers := len(t.host.Network().Peers())
+		wanted := t.wanted() - dialling - peers
+		if room <= 0 {
+			return
+		}
 		for _, e := range t.due() {
-			if room--; room < 0 {
+			if room <= 0 {
 				return
 			}
-			t.book.update(e.ID, func(e *entry) { e.next = time.Now().Add(2 * dialTimeout) }) // while it is dialled
-			t.wg.Go(func() { t.redialOne(e) })
+			if wanted <= 0 && !e.Anchor && !t.silent(e) || peers >= lonely && len(e.Addresses) == 0 {
+				continue
+			}
+			room, wanted = room-1, wanted-1
+			t.book.update(e.ID, func(e *entry) { e.calling = true })
+			underWay.Add(1)
+			t.wg.Go(func() {
+				t.redialOne(e)
+				t.book.update(e.ID, func(e *entry) { e.calling = false })
+				if underWay.Add(-1) == dialsAtOnce-1 {
+					t.poke(t.redial)
+				}
+			})
 		}
 	})
 }
 
-// due are the peers to dial now, those seen last first.
+// wanted is how many peers this node likes to be connected to.
+func (t *session) wanted() int {
+	if t.members.size() > small {
+		return enough
+	}
+	return small
+}
+
+// silent tells whether nothing was heard of a peer for so long that the swarm may have fallen apart. Then it is dialled
+// by those too who have enough peers: they may all be on one side.
+func (t *session) silent(e entry) bool {
+	now := time.Now()
+	return now.Sub(e.heard) > healthyFor && now.Sub(t.notices.came(e.ID)) > healthyFor
+}
+
+// due are the peers that may be dialled now: the anchors, then those seen last.
 func (t *session) due() []entry {
-	list := slices.DeleteFunc(t.book.all(), func(e entry) bool {
-		return e.ID == t.self || e.connection != connectionNone || t.book.refuses(e.ID) ||
-			!e.Anchor && !e.lan && !t.members.belongs(e.ID)
+	list := t.book.some(func(e *entry) bool {
+		return e.ID != t.self && e.connection == connectionNone && !e.calling
 	})
-	slices.SortFunc(list, func(a, b entry) int { return cmp.Compare(b.LastSeen.Unix(), a.LastSeen.Unix()) })
+	list = slices.DeleteFunc(list, func(e entry) bool {
+		return t.book.refuses(e.ID) || !e.Anchor && !e.lan && !t.members.belongs(e.ID)
+	})
+	slices.SortFunc(list, func(a, b entry) int {
+		switch {
+		case a.Anchor && !b.Anchor:
+			return -1
+		case b.Anchor && !a.Anchor:
+			return 1
+		}
+		return cmp.Compare(b.LastSeen.Unix(), a.LastSeen.Unix())
+	})
 	alone, n, now := len(t.host.Network().Peers()) == 0, 0, time.Now()
 	return slices.DeleteFunc(list, func(e entry) bool {
 		n++
@@ -68,26 +119,38 @@ func (t *session) due() []entry {
 }
 
 func (t *session) redialOne(e entry) {
-	ctx, cancel := context.WithTimeout(t.ctx, dialTimeout)
-	defer cancel()
 	id, err := peerOf(e.ID)
 	if err != nil {
 		return
 	}
-	err = t.dial(ctx, peer.AddrInfo{ID: id, Addrs: through(addresses(e.Addresses), t.anchorAddresses())})
-	if err != nil && ctx.Err() == nil {
+	// A look-up connects this node to many; one at a time is enough.
+	asking := len(t.host.Network().Peers()) < lonely && t.asking.CompareAndSwap(false, true)
+	_ = t.call(t.ctx, id, e.ID, asking) // the book has the next try
+	if asking {
+		t.asking.Store(false)
+	}
+}
+
+// call connects to a peer where it was last or announces to be, or if asking helps where the others know it to be.
+func (t *session) call(caller context.Context, id peer.ID, name core.PeerID, asking bool) error {
+	ctx, cancel := context.WithTimeout(caller, dialTimeout)
+	defer cancel()
+	known, _ := t.book.get(name)
+	err := t.dial(ctx, peer.AddrInfo{ID: id, Addrs: through(addresses(known.Addresses), t.anchorAddresses())})
+	if err != nil && ctx.Err() == nil && asking && t.dht != nil && !t.book.refuses(name) {
 		err = t.lookUp(ctx, id)
 	}
-	if err == nil {
-		return
+	if err == nil || caller.Err() != nil {
+		return err
 	}
-	t.book.update(e.ID, func(e *entry) {
+	t.book.update(name, func(e *entry) {
 		if e.connection == connectionNone {
 			e.tries++
 			e.failed = time.Now()
-			e.next = e.failed.Add(backoff(e.tries))
+			e.lost, e.next = e.failed, e.failed.Add(backoff(e.tries))
 		}
 	})
+	return err
 }
 
 // dial connects to a peer at the addresses given and those that libp2p knows. The wait between dials is this

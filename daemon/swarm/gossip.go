@@ -85,6 +85,7 @@ func (t *session) learn(s *record.Signed) verdict {
 	id, v := t.notices.take(s, t.members.belongs)
 	if v == isNew && id != t.self {
 		a, _ := t.notices.of(id)
+		t.book.met(id, a.Addresses)
 		t.book.update(id, func(e *entry) { e.Nickname, e.Anchor = a.Nickname, a.Anchor })
 		t.poke(t.tell)
 	}
@@ -136,11 +137,17 @@ func (t *session) announceLoop(s *Swarm) {
 // publish signs an announcement and gives it to the gossip.
 func (t *session) publish(a core.Announcement, sequence uint64) error {
 	a.Peer, a.Sequence, a.Time, a.Anchor = t.self, sequence, time.Now(), t.cfg.Anchor
+	a.Addresses = texts(t.callable())
 	if a.Version == "" {
 		a.Version = t.cfg.Version
 	}
 	if a.Nickname == "" {
 		a.Nickname = t.cfg.Nickname()
+	}
+	a, left := record.Fit(a, t.notices.asked(a.Demand))
+	if left != t.left {
+		t.log.Warn("this node holds more than fits an announcement", "told", len(a.Holdings), "left", left)
+		t.left = left
 	}
 	s, err := record.Announce(t.cfg.Identity, t.net, a)
 	if err != nil {

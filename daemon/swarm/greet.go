@@ -104,10 +104,13 @@ func (t *session) swapMembers(out *wire.Writer, in *wire.Reader) error {
 		if err := receive(in, frameMembers, &m); err != nil {
 			return err
 		}
-		if total += len(m.Admissions); total > maxMembers {
+		if total += len(m.Admissions) + len(m.Places); total > 2*maxMembers {
 			return core.Errorf(core.CodeTooLarge, "a peer names too many members")
 		}
 		if _, err := t.members.add(m.Admissions); err != nil {
+			return err
+		}
+		if err := t.takePlaces(m.Places); err != nil {
 			return err
 		}
 		if m.Last {
@@ -123,7 +126,47 @@ func (t *session) sendMembers(out *wire.Writer) error {
 			return err
 		}
 	}
+	for part := range slices.Chunk(t.places(), placesPerFrame) {
+		if err := out.Send(frameMembers, &record.Members{Places: part}); err != nil {
+			return err
+		}
+	}
 	return out.Send(frameMembers, &record.Members{Last: true})
+}
+
+// Of a member that is there a few addresses are told, so that a newcomer finds its way.
+const (
+	placesPerFrame = 100
+	perPlace       = 4
+)
+
+// places lists where the members are that this node heard of lately.
+func (t *session) places() []*record.Place {
+	var out []*record.Place
+	for _, e := range t.book.some(func(e *entry) bool { return len(e.Addresses) > 0 }) {
+		if !t.healthy(e) || !t.members.belongs(e.ID) {
+			continue
+		}
+		if p, err := record.PlaceOf(e.ID, e.Addresses[:min(len(e.Addresses), perPlace)]); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// takePlaces notes where members are that this node could not call so far.
+func (t *session) takePlaces(list []*record.Place) error {
+	for _, p := range list {
+		id, at, err := record.OpenPlace(p)
+		if err != nil {
+			return err
+		}
+		if e, ok := t.book.get(id); ok && len(e.Addresses) == 0 && id != t.self && t.members.belongs(id) {
+			t.book.met(id, at)
+		}
+	}
+	t.poke(t.redial)
+	return nil
 }
 
 // byDepth lists the admissions so that each stands behind that of its issuer.

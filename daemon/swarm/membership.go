@@ -26,13 +26,14 @@ type membership struct {
 
 	mu      sync.Mutex
 	members map[core.PeerID]record.Admission
-	changed chan struct{} // closed and replaced when somebody is added
+	known   map[string]bool // the signatures of members' admissions, which need not be checked again
+	changed chan struct{}   // closed and replaced when somebody is added
 }
 
 func newMembership(net record.Network, founder core.PeerID, save func(record.Admission)) *membership {
 	return &membership{
 		net: net, founder: founder, save: save,
-		members: map[core.PeerID]record.Admission{}, changed: make(chan struct{}),
+		members: map[core.PeerID]record.Admission{}, known: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
 
@@ -41,6 +42,9 @@ func newMembership(net record.Network, founder core.PeerID, save func(record.Adm
 func (m *membership) add(list []*record.Signed) ([]record.Admission, error) {
 	var waiting []record.Admission
 	for _, s := range list {
+		if m.knows(s) {
+			continue
+		}
 		a, err := record.OpenAdmission(m.net, s)
 		if err != nil {
 			return nil, err
@@ -54,6 +58,12 @@ func (m *membership) add(list []*record.Signed) ([]record.Admission, error) {
 	return fresh, nil
 }
 
+func (m *membership) knows(s *record.Signed) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.known[string(s.GetSignature())]
+}
+
 func (m *membership) take(waiting []record.Admission) (fresh []record.Admission) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -65,6 +75,7 @@ func (m *membership) take(waiting []record.Admission) (fresh []record.Admission)
 			}
 			if !m.has(a.Member) && len(m.members) < maxMembers && m.depth(a.Issuer) < maxChain {
 				m.members[a.Member] = a
+				m.known[string(a.Record.Signature)] = true
 				fresh = append(fresh, a)
 				progress = true
 			}

@@ -91,14 +91,42 @@ func (n *notices) all() []core.Announcement {
 func (n *notices) of(id core.PeerID) (core.Announcement, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.forgetOld()
 	a, ok := n.latest[id]
-	return a.Announcement, ok
+	if !ok || n.old(a) {
+		return core.Announcement{}, false
+	}
+	return a.Announcement, true
 }
+
+// asked counts how often each model was asked for, here and at the others.
+func (n *notices) asked(here []core.Demand) map[core.ModelID]int {
+	out := map[core.ModelID]int{}
+	count := func(list []core.Demand) {
+		for _, d := range list {
+			out[d.Model] += d.Requests
+		}
+	}
+	count(here)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, a := range n.latest {
+		count(a.Demand)
+	}
+	return out
+}
+
+// came tells when the latest announcement of a peer came in.
+func (n *notices) came(id core.PeerID) time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.latest[id].came
+}
+
+func (n *notices) old(a notice) bool { return n.now().Sub(a.came) > noticeLifetime }
 
 func (n *notices) forgetOld() {
 	for id, a := range n.latest {
-		if n.now().Sub(a.came) > noticeLifetime {
+		if n.old(a) {
 			delete(n.latest, id)
 		}
 	}

@@ -78,7 +78,7 @@ func (t *session) pathChanged(id peer.ID) {
 	t.book.update(name, func(e *entry) {
 		e.lan = e.lan || lan
 		if e.connection, e.LastSeen = now, time.Now(); now == connectionNone {
-			e.next, e.rtt = time.Time{}, 0
+			e.next, e.lost, e.rtt = time.Time{}, time.Now(), 0
 		} else {
 			e.tries, e.heard = 0, time.Now()
 		}

@@ -37,10 +37,22 @@ func connectionRank(p core.PeerInfo) int {
 	return slices.Index([]string{connectionDirect, connectionRelayed, connectionNone}, p.Connection)
 }
 
+// healthy tells whether a peer was heard of lately: from itself while it is connected, else by what it announces,
+// unless it was lost since then.
+func (t *session) healthy(e entry) bool {
+	heard := e.heard
+	if e.connection == connectionNone {
+		if heard = t.notices.came(e.ID); !heard.After(e.lost) {
+			return false
+		}
+	}
+	return time.Since(heard) < healthyFor
+}
+
 func (t *session) describe(e entry) core.PeerInfo {
 	p := core.PeerInfo{
 		NodeID: e.ID, Nickname: e.Nickname, LatencyMS: float64(e.rtt) / float64(time.Millisecond), TrustScore: e.Trust,
-		Healthy: e.connection != connectionNone && time.Since(e.heard) < healthyFor, IsLANPeer: e.lan,
+		Healthy: t.healthy(e), IsLANPeer: e.lan,
 		Connection: e.connection, Addresses: append([]string{}, e.Addresses...), LastSeen: e.LastSeen, Anchor: e.Anchor,
 		HostedModels: []string{}, HeldShards: map[string]int{},
 	}

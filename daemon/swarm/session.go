@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -44,6 +45,9 @@ type session struct {
 	redial   chan struct{} // look at once for peers to dial
 	tell     chan struct{} // publish peer_list
 	announce chan struct{} // publish the own announcement
+
+	asking atomic.Bool // Kademlia is asked where a peer is
+	left   int         // holdings that the last announcement had no room for; only announceLoop uses it
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -96,6 +100,9 @@ func (s *Swarm) start(ctx context.Context, in realm) (_ *session, err error) {
 		return nil, err
 	}
 	t.restore(kept)
+	if in.founder != t.self {
+		t.book.update(in.founder, func(*entry) {}) // nobody admits the founder
+	}
 	t.members.save = t.keep
 	if t.host, err = t.newHost(listen); err != nil {
 		return nil, core.Errorf(core.CodeNotReady, "listen on %s: %w", s.cfg.Listen, err).
@@ -142,7 +149,7 @@ func (t *session) serve() (err error) {
 	t.host.SetStreamHandler(memberProtocol, t.greeted)
 	t.host.SetStreamHandler(joinProtocol, t.admits)
 	t.dht, err = dht.New(t.ctx, guarded, dht.Mode(dht.ModeAutoServer), dht.ProtocolPrefix(protocol.ID("/shoal/"+t.key.tag())),
-		dht.DisableProviders(), dht.DisableValues(), dht.BootstrapPeersFunc(t.anchors))
+		dht.DisableProviders(), dht.DisableValues(), dht.DisableAutoRefresh(), dht.BootstrapPeersFunc(t.anchors))
 	if err != nil {
 		return core.Errorf(core.CodeInternal, "start kademlia: %w", err)
 	}
@@ -260,9 +267,9 @@ func (t *session) anchors() []peer.AddrInfo {
 			list = append(list, *info)
 		}
 	}
-	for _, e := range t.book.all() {
+	for _, e := range t.book.some(func(e *entry) bool { return e.Anchor }) {
 		id, err := peerOf(e.ID)
-		if addrs := addresses(e.Addresses); e.Anchor && err == nil && len(addrs) > 0 {
+		if addrs := addresses(e.Addresses); err == nil && len(addrs) > 0 {
 			list = append(list, peer.AddrInfo{ID: id, Addrs: addrs})
 		}
 	}

@@ -34,6 +34,11 @@ func (t *session) open(ctx context.Context, to core.PeerID, name string) (core.S
 	if err != nil {
 		return nil, err
 	}
+	if t.host.Network().Connectedness(id) == network.NotConnected {
+		if err := t.call(ctx, id, to, true); err != nil {
+			return nil, core.Errorf(core.CodeNotReady, "peer %s cannot be reached: %w", to, err)
+		}
+	}
 	s, err := t.host.NewStream(network.WithAllowLimitedConn(ctx, "shoal"), id, protocol.ID(name))
 	if _, ok := errors.AsType[multistream.ErrNotSupported[protocol.ID]](err); ok {
 		return nil, core.Errorf(core.CodeUnsupported, "peer %s does not speak %s: %w", to, name, err)

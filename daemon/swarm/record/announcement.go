@@ -16,27 +16,39 @@ const (
 	maxRequests = 1 << 30
 )
 
-// Announce signs what a node tells about itself.
+// Announce signs what a node tells about itself. What does not fit is an error with code CodeTooLarge: see Fit.
 func Announce(key *identity.Identity, net Network, a core.Announcement) (*Signed, error) {
+	return sign(key, announcement, net, bodyOf(a))
+}
+
+func bodyOf(a core.Announcement) *AnnouncementBody {
 	body := &AnnouncementBody{
 		Sequence: a.Sequence, Time: a.Time.UnixMilli(), Nickname: Plain(a.Nickname), Version: Plain(a.Version),
 		Engine: Plain(a.Engine), Region: Plain(a.Region), Gpu: Plain(a.GPU), VramMb: a.VRAMMB, RamMb: a.RAMMB,
-		Anchor: a.Anchor, Paused: a.Paused,
+		Anchor: a.Anchor, Paused: a.Paused, Addresses: pack(a.Addresses),
 	}
 	for _, h := range a.Holdings[:min(len(a.Holdings), maxModels)] {
-		body.Holdings = append(body.Holdings, &HoldingBody{
-			Model: h.Model.String(), Manifest: h.Manifest[:], Shards: trim(h.Shards), Loaded: trim(h.Loaded),
-		})
+		body.Holdings = append(body.Holdings, holdingBody(h))
 	}
 	for _, s := range a.Speeds[:min(len(a.Speeds), maxModels)] {
-		body.Speeds = append(body.Speeds, &SpeedBody{
-			Model: s.Model.String(), LayerTime: int64(s.LayerTime), PrefillRow: int64(s.PrefillRow),
-		})
+		body.Speeds = append(body.Speeds, speedBody(s))
 	}
 	for _, d := range a.Demand[:min(len(a.Demand), maxModels)] {
-		body.Demand = append(body.Demand, &DemandBody{Model: d.Model.String(), Requests: int64(d.Requests)})
+		body.Demand = append(body.Demand, demandBody(d))
 	}
-	return sign(key, announcement, net, body)
+	return body
+}
+
+func holdingBody(h core.Holding) *HoldingBody {
+	return &HoldingBody{Model: h.Model.String(), Manifest: h.Manifest[:], Shards: trim(h.Shards), Loaded: trim(h.Loaded)}
+}
+
+func speedBody(s core.Speed) *SpeedBody {
+	return &SpeedBody{Model: s.Model.String(), LayerTime: int64(s.LayerTime), PrefillRow: int64(s.PrefillRow)}
+}
+
+func demandBody(d core.Demand) *DemandBody {
+	return &DemandBody{Model: d.Model.String(), Requests: int64(d.Requests)}
 }
 
 // trim drops the empty words at the end of a bitmap.
@@ -72,6 +84,9 @@ func OpenAnnouncement(net Network, s *Signed) (core.Announcement, error) {
 		return core.Announcement{}, err
 	}
 	if a.Demand, err = each(body.Demand, readDemand); err != nil {
+		return core.Announcement{}, err
+	}
+	if a.Addresses, err = unpack(body.Addresses); err != nil {
 		return core.Announcement{}, err
 	}
 	return a, nil

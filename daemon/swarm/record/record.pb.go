@@ -154,6 +154,7 @@ type AnnouncementBody struct {
 	Holdings      []*HoldingBody         `protobuf:"bytes,12,rep,name=holdings,proto3" json:"holdings,omitempty"`
 	Speeds        []*SpeedBody           `protobuf:"bytes,13,rep,name=speeds,proto3" json:"speeds,omitempty"`
 	Demand        []*DemandBody          `protobuf:"bytes,14,rep,name=demand,proto3" json:"demand,omitempty"`
+	Addresses     [][]byte               `protobuf:"bytes,15,rep,name=addresses,proto3" json:"addresses,omitempty"` // binary multiaddrs at which it may be called
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -282,6 +283,13 @@ func (x *AnnouncementBody) GetSpeeds() []*SpeedBody {
 func (x *AnnouncementBody) GetDemand() []*DemandBody {
 	if x != nil {
 		return x.Demand
+	}
+	return nil
+}
+
+func (x *AnnouncementBody) GetAddresses() [][]byte {
+	if x != nil {
+		return x.Addresses
 	}
 	return nil
 }
@@ -753,11 +761,12 @@ func (x *Greeting) GetAnnouncement() *Signed {
 	return nil
 }
 
-// Members is a part of the admissions a node knows; the last part is marked.
+// Members is a part of the admissions a node knows and of where it knows members to be; the last part is marked.
 type Members struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Admissions    []*Signed              `protobuf:"bytes,1,rep,name=admissions,proto3" json:"admissions,omitempty"`
 	Last          bool                   `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	Places        []*Place               `protobuf:"bytes,3,rep,name=places,proto3" json:"places,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -806,6 +815,66 @@ func (x *Members) GetLast() bool {
 	return false
 }
 
+func (x *Members) GetPlaces() []*Place {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+// Place is where a member was reached or says to be. It is hearsay: who answers there has to prove who it is.
+type Place struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        []byte                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`       // public key
+	Addresses     [][]byte               `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"` // binary multiaddrs
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Place) Reset() {
+	*x = Place{}
+	mi := &file_record_record_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Place) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Place) ProtoMessage() {}
+
+func (x *Place) ProtoReflect() protoreflect.Message {
+	mi := &file_record_record_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Place.ProtoReflect.Descriptor instead.
+func (*Place) Descriptor() ([]byte, []int) {
+	return file_record_record_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Place) GetMember() []byte {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+func (x *Place) GetAddresses() [][]byte {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
 var File_record_record_proto protoreflect.FileDescriptor
 
 const file_record_record_proto_rawDesc = "" +
@@ -818,7 +887,7 @@ const file_record_record_proto_rawDesc = "" +
 	"\tsignature\x18\x03 \x01(\fR\tsignature\";\n" +
 	"\rAdmissionBody\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\fR\x06member\x12\x12\n" +
-	"\x04time\x18\x02 \x01(\x03R\x04time\"\xc6\x03\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"\xe4\x03\n" +
 	"\x10AnnouncementBody\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1a\n" +
@@ -834,7 +903,8 @@ const file_record_record_proto_rawDesc = "" +
 	"\x06paused\x18\v \x01(\bR\x06paused\x12;\n" +
 	"\bholdings\x18\f \x03(\v2\x1f.shoal.swarm.record.HoldingBodyR\bholdings\x125\n" +
 	"\x06speeds\x18\r \x03(\v2\x1d.shoal.swarm.record.SpeedBodyR\x06speeds\x126\n" +
-	"\x06demand\x18\x0e \x03(\v2\x1e.shoal.swarm.record.DemandBodyR\x06demand\"o\n" +
+	"\x06demand\x18\x0e \x03(\v2\x1e.shoal.swarm.record.DemandBodyR\x06demand\x12\x1c\n" +
+	"\taddresses\x18\x0f \x03(\fR\taddresses\"o\n" +
 	"\vHoldingBody\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
 	"\bmanifest\x18\x02 \x01(\fR\bmanifest\x12\x16\n" +
@@ -872,12 +942,16 @@ const file_record_record_proto_rawDesc = "" +
 	"\bGreeting\x12\x18\n" +
 	"\amembers\x18\x01 \x01(\fR\amembers\x120\n" +
 	"\x05chain\x18\x02 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\x12>\n" +
-	"\fannouncement\x18\x03 \x01(\v2\x1a.shoal.swarm.record.SignedR\fannouncement\"Y\n" +
+	"\fannouncement\x18\x03 \x01(\v2\x1a.shoal.swarm.record.SignedR\fannouncement\"\x8c\x01\n" +
 	"\aMembers\x12:\n" +
 	"\n" +
 	"admissions\x18\x01 \x03(\v2\x1a.shoal.swarm.record.SignedR\n" +
 	"admissions\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\bR\x04lastB0Z.github.com/shoal-p2p/shoal/daemon/swarm/recordb\x06proto3"
+	"\x04last\x18\x02 \x01(\bR\x04last\x121\n" +
+	"\x06places\x18\x03 \x03(\v2\x19.shoal.swarm.record.PlaceR\x06places\"=\n" +
+	"\x05Place\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\fR\x06member\x12\x1c\n" +
+	"\taddresses\x18\x02 \x03(\fR\taddressesB0Z.github.com/shoal-p2p/shoal/daemon/swarm/recordb\x06proto3"
 
 var (
 	file_record_record_proto_rawDescOnce sync.Once
@@ -891,7 +965,7 @@ func file_record_record_proto_rawDescGZIP() []byte {
 	return file_record_record_proto_rawDescData
 }
 
-var file_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_record_record_proto_goTypes = []any{
 	(*Signed)(nil),           // 0: shoal.swarm.record.Signed
 	(*AdmissionBody)(nil),    // 1: shoal.swarm.record.AdmissionBody
@@ -904,20 +978,22 @@ var file_record_record_proto_goTypes = []any{
 	(*JoinReply)(nil),        // 8: shoal.swarm.record.JoinReply
 	(*Greeting)(nil),         // 9: shoal.swarm.record.Greeting
 	(*Members)(nil),          // 10: shoal.swarm.record.Members
+	(*Place)(nil),            // 11: shoal.swarm.record.Place
 }
 var file_record_record_proto_depIdxs = []int32{
-	3, // 0: shoal.swarm.record.AnnouncementBody.holdings:type_name -> shoal.swarm.record.HoldingBody
-	4, // 1: shoal.swarm.record.AnnouncementBody.speeds:type_name -> shoal.swarm.record.SpeedBody
-	5, // 2: shoal.swarm.record.AnnouncementBody.demand:type_name -> shoal.swarm.record.DemandBody
-	0, // 3: shoal.swarm.record.JoinReply.chain:type_name -> shoal.swarm.record.Signed
-	0, // 4: shoal.swarm.record.Greeting.chain:type_name -> shoal.swarm.record.Signed
-	0, // 5: shoal.swarm.record.Greeting.announcement:type_name -> shoal.swarm.record.Signed
-	0, // 6: shoal.swarm.record.Members.admissions:type_name -> shoal.swarm.record.Signed
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	3,  // 0: shoal.swarm.record.AnnouncementBody.holdings:type_name -> shoal.swarm.record.HoldingBody
+	4,  // 1: shoal.swarm.record.AnnouncementBody.speeds:type_name -> shoal.swarm.record.SpeedBody
+	5,  // 2: shoal.swarm.record.AnnouncementBody.demand:type_name -> shoal.swarm.record.DemandBody
+	0,  // 3: shoal.swarm.record.JoinReply.chain:type_name -> shoal.swarm.record.Signed
+	0,  // 4: shoal.swarm.record.Greeting.chain:type_name -> shoal.swarm.record.Signed
+	0,  // 5: shoal.swarm.record.Greeting.announcement:type_name -> shoal.swarm.record.Signed
+	0,  // 6: shoal.swarm.record.Members.admissions:type_name -> shoal.swarm.record.Signed
+	11, // 7: shoal.swarm.record.Members.places:type_name -> shoal.swarm.record.Place
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_record_record_proto_init() }
@@ -931,7 +1007,7 @@ func file_record_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_record_proto_rawDesc), len(file_record_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

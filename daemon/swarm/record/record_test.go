@@ -2,7 +2,10 @@ package record
 
 import (
 	"bytes"
+	"fmt"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +99,86 @@ func TestLargeAnnouncements(t *testing.T) {
 	if _, err := Announce(key, Network{}, a); core.CodeOf(err) != core.CodeTooLarge {
 		t.Errorf("an announcement of 150 KiB: %v", err)
 	}
+}
+
+// Of more than fits, a node tells what is in memory and what is asked for.
+func TestAnnouncementsAreMadeToFit(t *testing.T) {
+	key, _ := newKey(t)
+	a := core.Announcement{Time: time.Now(), Nickname: "n"}
+	for i := range 200 {
+		id, err := core.ParseModelID(fmt.Sprintf("model-%03d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := core.Holding{Model: id, Shards: slices.Repeat(core.Bitmap{1}, maxWords)}
+		if i == 199 {
+			h.Loaded = core.Bitmap{1}
+		}
+		a.Holdings = append(a.Holdings, h)
+		a.Speeds = append(a.Speeds, core.Speed{Model: id, LayerTime: 1})
+	}
+	loaded, wanted := a.Holdings[199].Model, a.Holdings[150].Model
+	a.Demand = []core.Demand{{Model: wanted, Requests: 2}}
+	fit, left := Fit(a, map[core.ModelID]int{wanted: 2})
+	if len(fit.Holdings)+left != 200 || left == 0 || fit.Holdings[0].Model != loaded || fit.Holdings[1].Model != wanted ||
+		fit.Holdings[2].Model != a.Holdings[0].Model || fit.Speeds[0].Model != loaded || fit.Nickname != "n" {
+		t.Errorf("told %d, left %d, first %v", len(fit.Holdings), left, fit.Holdings[:3])
+	}
+	s, err := Announce(key, Network{}, fit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Payload) < MaxSize-1000 {
+		t.Errorf("only %d bytes are used", len(s.Payload))
+	}
+	got, err := OpenAnnouncement(Network{}, s)
+	if err != nil || !reflect.DeepEqual(got.Holdings, fit.Holdings) || !reflect.DeepEqual(got.Speeds, fit.Speeds) {
+		t.Errorf("read back: %v", err)
+	}
+	slices.Reverse(a.Holdings)
+	if again, _ := Fit(a, map[core.ModelID]int{wanted: 2}); !reflect.DeepEqual(again.Holdings, fit.Holdings) {
+		t.Error("another order of the same holdings tells others")
+	}
+	a.Holdings = a.Holdings[:10]
+	if all, left := Fit(a, nil); left != 0 || !reflect.DeepEqual(all, a) {
+		t.Error("what fits is changed")
+	}
+}
+
+func TestAddressesAreBounded(t *testing.T) {
+	_, name := newKey(t)
+	many := append(slices.Repeat([]string{"/ip4/1.2.3.4/udp/8810/quic-v1"}, maxPlaces), "/ip4/9.9.9.9/tcp/1")
+	p, err := PlaceOf(name, append([]string{"nonsense"}, many...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, at, err := OpenPlace(p); err != nil || id != name || !slices.Equal(at, many[:maxPlaces-1]) {
+		t.Errorf("%s at %q, %v", id, at, err)
+	}
+	p.Addresses = append(p.Addresses, p.Addresses...)
+	if _, _, err := OpenPlace(p); core.CodeOf(err) != core.CodeCorrupt {
+		t.Errorf("too many addresses: %v", err)
+	}
+}
+
+func FuzzPlace(f *testing.F) {
+	_, name := newKey(f)
+	p, err := PlaceOf(name, []string{"/ip4/1.2.3.4/udp/8810/quic-v1"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(p.Member, p.Addresses[0])
+	f.Add(p.Member, []byte{})
+	f.Fuzz(func(t *testing.T, member, address []byte) {
+		id, at, err := OpenPlace(&Place{Member: member, Addresses: [][]byte{address}})
+		if err != nil {
+			return
+		}
+		again, err := PlaceOf(id, at)
+		if err != nil || !bytes.Equal(again.Member, member) {
+			t.Fatalf("read as %s at %q, which cannot be written: %v", id, at, err)
+		}
+	})
 }
 
 func TestTextsOfStrangersArePlain(t *testing.T) {
