@@ -13,7 +13,7 @@ import (
 )
 
 // TestRealDraftModel lets a trained model of four bits guess for the same of 32, which runs on two nodes 20 ms away:
-// the replies are the same as without, and come much faster than with guesses by the text alone.
+// the replies are the same as without. How much faster they come is logged.
 func TestRealDraftModel(t *testing.T) {
 	e := realEngine(t)
 	dir, shards := realModel(t, "tinystories-656k-f32.gguf")
