@@ -33,6 +33,9 @@ func TestStagesAreSharedAndWatched(t *testing.T) {
 	} else {
 		leave()
 	}
+	if plan, err := h.Blueprint(id); err != nil || !plan.HalfRows {
+		t.Errorf("half floats for a llama: %v, %v", plan.HalfRows, err)
+	}
 	holding := h.Holdings()[0]
 	for i := range layers {
 		if !holding.Shards.Has(i) || holding.Loaded.Has(i) != (i >= 1 && i < 4) {
