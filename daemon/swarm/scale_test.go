@@ -52,6 +52,45 @@ func liveTogether(t *testing.T) {
 	n.callAStranger(t, nodes)
 }
 
+// Forty of them, more than are all connected to each other, live on for a quarter of an hour: some leave without a word,
+// the network falls apart and heals, and the anchor is started again.
+func TestSwarmHeals(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(200))
+	synctest.Test(t, fallApart)
+}
+
+func fallApart(t *testing.T) {
+	n := newEarth(20 * time.Millisecond)
+	t.Cleanup(func() { time.Sleep(time.Minute) })
+	t.Cleanup(n.close)
+	n.began = time.Now()
+	nodes := n.populate(t, 40)
+	n.await(t, "everybody has heard of everybody", 2*time.Minute, func() bool { return heard(nodes, nodes, "") })
+
+	stay, gone := nodes[:30], nodes[30:]
+	n.cut.Store(&cut{func(i int) int { return i / 30 }})
+	stopAll(gone)
+	n.await(t, "those who left are forgotten", noticeLifetime+2*time.Minute, func() bool { return heard(stay, stay, "") })
+
+	n.cut.Store(&cut{func(i int) int { return i % 2 }})
+	time.Sleep(3 * time.Minute)
+	announce(stay, "healed")
+	if heard(stay, stay, "healed") {
+		t.Error("the network did not fall apart")
+	}
+	n.cut.Store(nil)
+	n.await(t, "the network heals", 3*time.Minute, func() bool { return heard(stay, stay, "healed") })
+
+	stay[0].stop()
+	stay[0] = startNode(t, stay[0].dir, "n0", n.at(0), anchor)
+	announce(stay[:1], "back")
+	n.await(t, "everybody hears of the anchor again", 2*time.Minute, func() bool { return heard(stay[1:], stay[:1], "back") })
+	n.await(t, "the anchor hears of everybody", 2*time.Minute, func() bool { return heard(stay[:1], stay, "") })
+}
+
 // callAStranger has a node open a stream to one that it is not connected to.
 func (n *earth) callAStranger(t *testing.T, nodes []*node) {
 	t.Helper()
@@ -163,6 +202,20 @@ func (n *earth) await(t *testing.T, what string, within time.Duration, ok func()
 		}
 	}
 	t.Logf("%s after %s; it is minute %.1f, %.0f MiB in all", what, time.Since(began).Round(time.Second), time.Since(n.began).Minutes(), heap())
+}
+
+func announce(nodes []*node, gpu string) {
+	for _, n := range nodes {
+		n.Announce(core.Announcement{GPU: gpu})
+	}
+}
+
+func stopAll(nodes []*node) {
+	var stopping sync.WaitGroup
+	for _, n := range nodes {
+		stopping.Go(n.stop)
+	}
+	stopping.Wait()
 }
 
 // heard tells whether some nodes have the latest announcement of each of others; those who are said to tell nothing in
