@@ -77,8 +77,10 @@ func TestWhyAModelCannotRun(t *testing.T) {
 		arg     string
 		want    string
 	}{
-		"gaps": {[]core.PlanReason{{Code: "no_holder", LayerStart: 8, LayerEnd: 20}, {Code: "no_holder", LayerStart: 28, LayerEnd: 32}},
-			"Nobody who is online has the parts {{.Parts}} of {{.All}}.", "Parts", "3–5, 8"},
+		"gaps": {
+			[]core.PlanReason{{Code: "no_holder", LayerStart: 8, LayerEnd: 20}, {Code: "no_holder", LayerStart: 28, LayerEnd: 32}},
+			"Nobody who is online has the parts {{.Parts}} of {{.All}}.", "Parts", "3–5, 8",
+		},
 		"one part":       {[]core.PlanReason{{Code: "no_holder", LayerStart: 8, LayerEnd: 12}}, "Nobody who is online has part {{.Part}} of {{.All}}.", "Part", "3"},
 		"no parts known": {[]core.PlanReason{{Code: "no_holder", LayerStart: 900, LayerEnd: 901}}, "No friend who is online has all of it.", "", ""},
 		"paused":         {[]core.PlanReason{{Code: "peer_paused", NodeID: "a1"}}, "{{.Name}} has it, but is paused.", "Name", "Anna"},

@@ -45,8 +45,10 @@ func swarmBackend() *uitest.Backend {
 	b.ModelsNow = append(b.ModelsNow, elsewhere, gap)
 	b.PlansNow = map[string]core.PlanReport{
 		"llama-3.1-8b-instruct": {Possible: true, Route: core.RouteLocal, Segments: []core.PlanSegment{{Local: true, Measured: true}}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 61}},
-		"llama-3.3-70b": {Possible: true, Route: core.RouteDistributed, Segments: []core.PlanSegment{{Local: true, Measured: true}, {NodeID: "12D3KooWanna1", Measured: true}, {NodeID: "12D3KooWben2", Measured: true}},
-			Forecast: core.PlanForecast{DecodeTokensPerSecond: 8.7}},
+		"llama-3.3-70b": {
+			Possible: true, Route: core.RouteDistributed, Segments: []core.PlanSegment{{Local: true, Measured: true}, {NodeID: "12D3KooWanna1", Measured: true}, {NodeID: "12D3KooWben2", Measured: true}},
+			Forecast: core.PlanForecast{DecodeTokensPerSecond: 8.7},
+		},
 		"mistral-small-24b": {Possible: true, Route: core.RouteDistributed, Segments: []core.PlanSegment{{NodeID: "12D3KooWanna1"}}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 38}},
 		"deepseek-r1-70b":   {Reasons: []core.PlanReason{{Code: "no_holder", LayerStart: 20, LayerEnd: 50}}},
 	}
@@ -282,7 +284,7 @@ func TestFriendsWithHostileNames(t *testing.T) {
 	b.PeersNow[0].GPU = strings.Repeat("G", 4000)
 	b.PeersNow[1].Nickname = b.PeersNow[0].Nickname
 	held := map[string]int{}
-	for _, c := range strings.Repeat("abcdefgh", 1)[:8] {
+	for _, c := range "abcdefgh" {
 		held[strings.Repeat(string(c), 96)] = 1
 	}
 	b.PeersNow[0].HeldShards = held
