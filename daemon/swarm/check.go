@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -40,7 +41,7 @@ func (t *session) check(ctx context.Context, id peer.ID, limit time.Duration) bo
 	var dead atomic.Bool
 	for _, c := range t.host.Network().ConnsToPeer(id) {
 		asked.Go(func() {
-			if answers(ctx, c) || t.ctx.Err() != nil {
+			if !silent(ctx, c) || t.ctx.Err() != nil {
 				return
 			}
 			dead.Store(true)
@@ -54,22 +55,26 @@ func (t *session) check(ctx context.Context, id peer.ID, limit time.Duration) bo
 	return dead.Load()
 }
 
-// answers tells whether a ping on a connection comes back before ctx ends.
-func answers(ctx context.Context, c network.Conn) bool {
+// silent tells whether nothing came back on a connection until ctx ended. A refusal is a sign of life, and an error of
+// this node says nothing.
+func silent(ctx context.Context, c network.Conn) bool {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "shoal"))
 	if err != nil {
-		return false
+		return errors.Is(ctx.Err(), context.DeadlineExceeded)
 	}
 	defer context.AfterFunc(ctx, func() { s.Reset() })()
 	defer s.Reset()
-	if s.SetProtocol(ping.ID) != nil || multistream.SelectProtoOrFail(ping.ID, s) != nil {
+	if s.SetProtocol(ping.ID) != nil {
 		return false
 	}
-	var sent, got [ping.PingSize]byte
-	rand.Read(sent[:]) // never fails
-	if _, err := s.Write(sent[:]); err != nil {
-		return false
+	if multistream.SelectProtoOrFail(ping.ID, s) == nil {
+		var sent, got [ping.PingSize]byte
+		rand.Read(sent[:]) // never fails
+		if _, err := s.Write(sent[:]); err == nil {
+			if _, err := io.ReadFull(s, got[:]); err == nil {
+				return false
+			}
+		}
 	}
-	_, err = io.ReadFull(s, got[:])
-	return err == nil && got == sent
+	return errors.Is(ctx.Err(), context.DeadlineExceeded)
 }
