@@ -93,8 +93,15 @@ func (n *Namespace) NAT(wan string, random bool) error {
 		}
 		table ip filter {
 			chain in { type filter hook input priority 0; iifname %[1]q ct state new,invalid drop; }
-			chain through { type filter hook forward priority 0; iifname %[1]q ct state new,invalid drop; }
+			chain through { type filter hook forward priority 0; ct status dnat accept; iifname %[1]q ct state new,invalid drop; }
 		}`, wan, masquerade))
+}
+
+// Open makes a router with NAT pass on what comes in for a port, as one does whose owner set that up.
+func (n *Namespace) Open(wan, port, to string) error {
+	return n.Run("nft", fmt.Sprintf(`table ip nat {
+		chain in { type nat hook prerouting priority -100; iifname %[1]q meta l4proto { tcp, udp } th dport %[2]s dnat to %[3]s; }
+	}`, wan, port, to))
 }
 
 // Do calls do on a thread that is in the namespace. Sockets that do opens itself stay in it.
