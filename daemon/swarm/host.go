@@ -54,6 +54,9 @@ func (s *session) newHost(listen []multiaddr.Multiaddr) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	// libp2p's guards against networks that lose UDP or IPv6 learn from a hundred dials, and until then AutoNAT refuses
+	// to call anybody back over them. A private swarm may never make so many.
+	noGuard := []libp2p.Option{libp2p.UDPBlackHoleSuccessCounter(nil), libp2p.IPv6BlackHoleSuccessCounter(nil)}
 	options := []libp2p.Option{
 		libp2p.Identity(private), libp2p.UserAgent("shoal/" + s.cfg.Version), libp2p.DisableMetrics(),
 		libp2p.ResourceManager(limits), libp2p.ConnectionManager(conns), libp2p.ConnectionGater(s.guard),
@@ -65,7 +68,7 @@ func (s *session) newHost(listen []multiaddr.Multiaddr) (host.Host, error) {
 	} else {
 		options = append(options, s.reachable(listen)...)
 	}
-	h, err := libp2p.New(append(options, s.cfg.options...)...)
+	h, err := libp2p.New(slices.Concat(options, noGuard, s.cfg.options)...)
 	if err == nil && len(listen) > 0 && !s.cfg.Anchor && !s.cfg.behindNAT {
 		err = relayAtOnce(h)
 	}
