@@ -189,6 +189,33 @@ func TestAnnouncementsAgeAndAreBounded(t *testing.T) {
 	})
 }
 
+// Who is not heard of any more is dialled even by nodes with peers enough, which may all be in one part of the network.
+func TestSilentPeersAreLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		who := newIdentity(t)
+		n := &session{notices: newNotices(record.Network{}, time.Now)}
+		e := entry{Peer: store.Peer{ID: who.name}, connection: connectionNone, heard: time.Now(), lost: time.Now()}
+		if n.silent(e) || n.healthy(e) {
+			t.Error("a peer that was lost just now is given up, or called healthy")
+		}
+		time.Sleep(healthyFor + time.Second)
+		if !n.silent(e) {
+			t.Error("a peer is not missed")
+		}
+		s, err := record.Announce(who.key, record.Network{}, core.Announcement{Sequence: 1, Time: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.notices.take(s, func(core.PeerID) bool { return true })
+		if n.silent(e) || !n.healthy(e) {
+			t.Error("a peer that announces itself is missed")
+		}
+		if e.lost = time.Now().Add(time.Second); n.healthy(e) {
+			t.Error("a peer that does not answer is healthy because of what it announced before")
+		}
+	})
+}
+
 func TestTrustSinksAndPeersAreRefusedForAnHour(t *testing.T) {
 	a, b := newNode(t, "a"), newNode(t, "b")
 	invited(t, a, b)
