@@ -77,3 +77,33 @@ func TestStoppedEngineIsNoticed(t *testing.T) {
 		})
 	}
 }
+
+// stumbling fails to load its first window.
+type stumbling struct {
+	engine.Engine
+	loads *atomic.Int32
+}
+
+func (s stumbling) Load(ctx context.Context, spec engine.Spec) (engine.Window, error) {
+	if s.loads.Add(1) == 1 {
+		return nil, core.Errorf(core.CodeEngineCrashed, "the first time")
+	}
+	return s.Engine.Load(ctx, spec)
+}
+
+// TestQuickFailureIsTriedAgain has the only holder fail at once: it is asked a second time before it is blamed.
+func TestQuickFailureIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := slow()
+		s := newSwarm(t, cfg, "host", "a", "b")
+		var loads atomic.Int32
+		s.nodes["b"].windows.engine = stumbling{s.nodes["b"].windows.engine, &loads}
+		r := s.runner("host", planner{spec(cfg, "a", "b")})
+		if err := r.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := generate(t.Context(), r, job("x", "prompt", 10)); got.err != nil || loads.Load() != 2 {
+			t.Errorf("%v after %d loads", got.err, loads.Load())
+		}
+	})
+}

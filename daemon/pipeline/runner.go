@@ -14,9 +14,12 @@ import (
 )
 
 const (
-	rebuildLimit  = 5 * time.Second
-	dialLimit     = time.Minute      // for a chain whose windows have to be loaded
-	excludeFor    = 20 * time.Second // how long a lost peer is not asked again
+	rebuildLimit = 5 * time.Second
+	dialLimit    = time.Minute      // for a chain whose windows have to be loaded
+	excludeFor   = 20 * time.Second // how long a lost peer is not asked again
+	// quickFailure is how soon a chain must fail to be built for another attempt before a peer is blamed. One that has
+	// started again is called over the connection to its earlier life, which only then turns out to be dead.
+	quickFailure  = time.Second
 	firstRetry    = 100 * time.Millisecond
 	maxRetry      = 3 * time.Second
 	maxFruitless  = 5 // chains lost in a row without a token in between, after which a job gives up
@@ -100,9 +103,18 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.standbys.ctx = ctx
 	defer r.standbys.work.Wait()
 	var prepared *Spec // for the loss of a moment ago
+	doubted := false   // the failure before this attempt was not held against anybody
 	for ctx.Err() == nil {
+		begun := time.Now()
 		l, err := r.build(ctx, prepared)
 		prepared = nil
+		if _, blamed := errors.AsType[*Lost](err); blamed && !doubted && time.Since(begun) < quickFailure {
+			r.cfg.Log.Info("chain is tried again", "err", err)
+			doubted = true
+			pause(ctx, firstRetry)
+			continue
+		}
+		doubted = false
 		if err != nil {
 			if ctx.Err() == nil {
 				r.cfg.Log.Warn("chain not built", "err", err)
