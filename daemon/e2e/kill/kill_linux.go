@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"time"
 
@@ -146,11 +147,20 @@ func (f *fleet) strike(ctx context.Context, o *Outcome, text string, when moment
 	return true, f.bringBack(ctx, victim, o.Kind)
 }
 
+// settle is how long the next request may be refused with a reason once a plan says that there is a chain: the plan may
+// go by what the peer told in its earlier life.
+const settle = 5 * time.Second
+
 // calm asks without harm, after the plan said that there is a chain. next is why it was not served as it must be.
 func (f *fleet) calm(ctx context.Context, dice *rand.Rand) (r *reply, next, err error) {
 	text := question(f.asks[dice.IntN(len(f.asks))]) + "And then? "
-	if r, err = ask(ctx, f.nodes[0], f.model.String(), text, 8, never, nil); err != nil {
-		return nil, nil, err
+	for begun := time.Now(); ; {
+		if r, err = ask(ctx, f.nodes[0], f.model.String(), text, 8, never, nil); err != nil {
+			return nil, nil, err
+		}
+		if r.status != http.StatusServiceUnavailable || time.Since(begun) > settle {
+			break
+		}
 	}
 	if !r.done || r.finish != core.FinishLength || r.refusal != "" || r.route != core.RouteDistributed || len(r.peers) == 0 {
 		return r, fmt.Errorf("%+v", r), nil
