@@ -99,7 +99,10 @@ func (f *fetch) run(ctx context.Context) error {
 		if done || fatal != nil || ctx.Err() != nil {
 			stop()
 			f.work.Wait()
-			return errors.Join(fatal, f.close(), ctxError(ctx, done || fatal != nil))
+			if closed := f.close(); fatal == nil { // what stopped the fetch says more than what came of it
+				fatal = errors.Join(closed, ctxError(ctx, done))
+			}
+			return fatal
 		}
 		select {
 		case <-tick.C:
