@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,9 @@ func newSession(s *Server, o *opening, stream core.Stream, in *wire.Reader, out 
 // errHostLeft ends a session whose host closed it.
 var errHostLeft = errors.New("the host closed the session")
 
+// hostLeft is errHostLeft with what was seen of it.
+func hostLeft(why error) error { return fmt.Errorf("%w: %w", errHostLeft, why) }
+
 // run serves the session until its host leaves, a peer is lost or the server ends.
 func (s *session) run(ctx context.Context) error {
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
@@ -80,9 +84,11 @@ func (s *session) run(ctx context.Context) error {
 	s.read()
 	close(drained)
 	group.Wait()
-	if err := context.Cause(s.ctx); !errors.Is(err, errHostLeft) {
+	err := context.Cause(s.ctx)
+	if !errors.Is(err, errHostLeft) {
 		return err
 	}
+	s.server.cfg.Log.Info("pipeline session ended", "host", s.host.String(), "why", err)
 	return nil
 }
 
@@ -118,7 +124,7 @@ func (s *session) beat() {
 	defer tick.Stop()
 	for {
 		if err := s.out.Send(kindBeat, &wire.PipelineBeat{Index: uint32(s.index), Done: s.done.Load()}); err != nil {
-			s.fail(errHostLeft)
+			s.fail(hostLeft(err))
 			return
 		}
 		select {
@@ -332,7 +338,7 @@ func (s *session) relay(kind wire.Kind, body []byte, ready chan<- []*wire.Pipeli
 
 func upstream(err error) error {
 	if err != nil {
-		return &Lost{Why: errHostLeft}
+		return &Lost{Why: hostLeft(err)}
 	}
 	return nil
 }
@@ -354,7 +360,7 @@ func (s *session) read() {
 	for {
 		kind, body, err := s.in.Next()
 		if err != nil && core.CodeOf(err) != core.CodeTooLarge {
-			s.fail(errHostLeft)
+			s.fail(hostLeft(err))
 			return
 		}
 		if err == nil && s.ctx.Err() == nil {
@@ -398,7 +404,7 @@ func (s *session) onward(err error) error {
 	case err == nil:
 		return nil
 	case s.opening.last():
-		return errHostLeft
+		return hostLeft(err)
 	}
 	return lost(s.chain[s.index+1].Peer, err)
 }
