@@ -165,8 +165,23 @@ func (f *fleet) drop(ctx context.Context, shards []int) error {
 	return nil
 }
 
-// whole waits until the host plans a chain over the peers, with a standby for each if there are to be some.
+// whole waits until all nodes are connected with each other, as each of them sees it, and the host plans a chain over the
+// peers, with a standby for each if there are to be some.
 func (f *fleet) whole(ctx context.Context) error {
+	for _, n := range f.nodes {
+		err := e2e.Until(ctx, func() (bool, error) {
+			connected := 0
+			for _, p := range n.Peers(ctx) {
+				if p.Connection != "none" {
+					connected++
+				}
+			}
+			return connected == len(f.nodes)-1, nil
+		})
+		if err != nil {
+			return fmt.Errorf("%s does not find the others: %w", n.Name, err)
+		}
+	}
 	report, err := f.nodes[0].PlanUntil(ctx, f.model, func(r core.PlanReport) bool {
 		if !r.Possible {
 			return false
