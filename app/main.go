@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/swarm"
 )
 
 // Stamped by the linker.
@@ -114,6 +115,7 @@ func start(o options, stderr io.Writer) error {
 		return err
 	}
 	defer logFile.Close()
+	swarm.LogTo(log)
 	debug.SetGCPercent(gcPercent)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

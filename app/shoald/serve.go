@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/shoal-p2p/shoal/daemon"
+	"github.com/shoal-p2p/shoal/daemon/swarm"
 )
 
 type serveCmd struct {
@@ -26,6 +27,7 @@ type welcome struct {
 func (*serveCmd) Run(s *session) error {
 	level := &slog.LevelVar{}
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+	swarm.LogTo(log)
 	n, err := daemon.New(s.ctx, s.cli.serverConfig(log, level))
 	if err != nil {
 		return err

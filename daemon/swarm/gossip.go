@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"crypto/sha256"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -29,7 +30,7 @@ const maxRPC = 4 * record.MaxSize
 // gossip joins the topics. Every statement is signed by who makes it, so gossipsub need not sign once more.
 func (t *session) gossip(h host.Host) error {
 	router, err := pubsub.NewGossipSub(t.ctx, h,
-		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign), pubsub.WithNoAuthor(),
+		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign), pubsub.WithNoAuthor(), pubsub.WithLogger(slog.New(quiet{t.log.Handler()})),
 		pubsub.WithMessageIdFn(func(m *pb.Message) string { sum := sha256.Sum256(m.GetData()); return string(sum[:]) }),
 		pubsub.WithMaxMessageSize(maxRPC), pubsub.WithFloodPublish(true),
 		pubsub.WithPeerFilter(func(id peer.ID, _ string) bool { return t.guard.belongs(id) }))
