@@ -245,21 +245,8 @@ func (s *session) follow(ctx context.Context, n api.Node, id core.ModelID, shard
 		}
 		d := all[i]
 		report(core.Progress{Done: d.DownloadedBytes, Total: d.TotalBytes})
-		waiting := false
-		for _, part := range d.Shards {
-			if shards != nil && !slices.Contains(shards, part.Index) {
-				continue
-			}
-			switch part.State {
-			case core.DownloadFailed:
-				return core.Errorf(core.CodeNotReady, "shard %d of %s did not come: %s", part.Index, id, d.Error)
-			case core.DownloadDone:
-			default:
-				waiting = true
-			}
-		}
-		if !waiting && d.State != core.DownloadQueued && d.State != core.DownloadRunning || !waiting && len(d.Shards) > 0 {
-			return nil
+		if more, err := outstanding(d, shards); err != nil || !more {
+			return err
 		}
 		select {
 		case <-time.After(followEvery):
@@ -267,6 +254,27 @@ func (s *session) follow(ctx context.Context, n api.Node, id core.ModelID, shard
 			return core.Errorf(core.CodeCancelled, "the download goes on without this command; shoald downloads shows it")
 		}
 	}
+}
+
+// outstanding tells whether some of a download is still to come; shards nil are all of the model, which the node may not
+// have begun to count.
+func outstanding(d core.Download, shards []int) (more bool, err error) {
+	if shards == nil {
+		if d.State == core.DownloadFailed {
+			return false, core.Errorf(core.CodeNotReady, "%s did not come: %s", d.ModelID, d.Error)
+		}
+		return d.State == core.DownloadQueued || d.State == core.DownloadRunning, nil
+	}
+	for _, part := range d.Shards {
+		switch {
+		case !slices.Contains(shards, part.Index):
+		case part.State == core.DownloadFailed:
+			return false, core.Errorf(core.CodeNotReady, "shard %d of %s did not come: %s", part.Index, d.ModelID, d.Error)
+		case part.State == core.DownloadQueued || part.State == core.DownloadRunning:
+			more = true
+		}
+	}
+	return more, nil
 }
 
 type downloadsCmd struct {
