@@ -27,6 +27,7 @@ var layers = []struct {
 	reason string
 }{
 	{folder: "daemon/core", std: true, only: []string{}, reason: "the words of the domain depend on nothing"},
+	{folder: "daemon/admin", std: true, only: []string{"daemon/core"}, reason: "the shapes of the admin API are data, which the screen shares with the node"},
 	{folder: "daemon/gguf", only: []string{"daemon/core"}, reason: "the file format is pure"},
 	{folder: "daemon/event", only: []string{"daemon/core"}, reason: "events know nobody who sends or reads them"},
 	{folder: "daemon/atomicfile", only: []string{"daemon/core"}, reason: "a file written whole depends on nothing"},
@@ -36,7 +37,7 @@ var layers = []struct {
 	{folder: "daemon/api", never: []string{"daemon/library", "daemon/store", "daemon/engine", "daemon/shard", "daemon/client"}, reason: "the API serves an interface, not the parts behind it"},
 	{folder: "daemon/engine/worker", never: []string{"daemon/engine/llama"}, reason: "the node must start where libffi is absent; only shoal-worker links llama.cpp"},
 	{folder: "daemon", never: []string{"app", "ui", "packaging", "fyne.io"}, reason: "the daemon does not know it has a screen"},
-	{folder: "ui", only: []string{"daemon/core", "assets"}, never: []string{"net/http", "fyne.io/fyne/v2/app"}, reason: "the screen does not know there is a network, and is drawn in tests without a display"},
+	{folder: "ui", only: []string{"daemon/core", "daemon/admin", "assets"}, never: []string{"net/http", "fyne.io/fyne/v2/app"}, reason: "the screen does not know there is a network, and is drawn in tests without a display"},
 	{folder: "assets", std: true, only: []string{}, reason: "assets are data"},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/ui"
@@ -18,20 +19,20 @@ type backend struct {
 var _ ui.Backend = (*backend)(nil)
 
 // Stats implements ui.Backend.
-func (b *backend) Stats(ctx context.Context) (core.Stats, error) { return b.node.Stats(ctx), nil }
+func (b *backend) Stats(ctx context.Context) (admin.Stats, error) { return b.node.Stats(ctx), nil }
 
 // Version implements ui.Backend.
-func (b *backend) Version(ctx context.Context) (core.Version, error) {
+func (b *backend) Version(ctx context.Context) (admin.Version, error) {
 	return b.node.Version(ctx), nil
 }
 
 // Models implements ui.Backend.
-func (b *backend) Models(ctx context.Context) ([]core.ModelInfo, error) {
+func (b *backend) Models(ctx context.Context) ([]admin.ModelInfo, error) {
 	return b.node.Models(ctx), nil
 }
 
 // Import implements ui.Backend. The node's setting decides in how many windows the model runs.
-func (b *backend) Import(ctx context.Context, path string, progress func(core.Progress)) (core.ModelInfo, error) {
+func (b *backend) Import(ctx context.Context, path string, progress func(core.Progress)) (admin.ModelInfo, error) {
 	return b.node.Import(ctx, path, 0, progress)
 }
 
@@ -67,20 +68,20 @@ func (b *backend) Resume(ctx context.Context) error { return b.node.Resume(ctx) 
 func (b *backend) Subscribe(ctx context.Context) <-chan core.Event { return b.node.Subscribe(ctx, 0) }
 
 // Peers implements ui.Swarm.
-func (b *backend) Peers(ctx context.Context) ([]core.PeerInfo, error) { return b.node.Peers(ctx), nil }
+func (b *backend) Peers(ctx context.Context) ([]admin.PeerInfo, error) { return b.node.Peers(ctx), nil }
 
 // NewInvite implements ui.Swarm.
-func (b *backend) NewInvite(ctx context.Context) (core.NetworkCode, error) {
+func (b *backend) NewInvite(ctx context.Context) (admin.NetworkCode, error) {
 	return b.node.NetworkCode(ctx, true)
 }
 
 // Join implements ui.Swarm.
-func (b *backend) Join(ctx context.Context, code string) (core.Joined, error) {
+func (b *backend) Join(ctx context.Context, code string) (admin.Joined, error) {
 	return b.node.JoinNetwork(ctx, code)
 }
 
 // Invites implements ui.Swarm.
-func (b *backend) Invites(ctx context.Context) ([]core.Invite, error) { return b.node.Invites(ctx) }
+func (b *backend) Invites(ctx context.Context) ([]admin.Invite, error) { return b.node.Invites(ctx) }
 
 // RevokeInvite implements ui.Swarm.
 func (b *backend) RevokeInvite(ctx context.Context, id string) error {
@@ -94,7 +95,7 @@ func (b *backend) AddModel(ctx context.Context, id core.ModelID) error {
 }
 
 // Downloads implements ui.Swarm.
-func (b *backend) Downloads(ctx context.Context) ([]core.Download, error) {
+func (b *backend) Downloads(ctx context.Context) ([]admin.Download, error) {
 	return b.node.Downloads(ctx), nil
 }
 
@@ -104,7 +105,7 @@ func (b *backend) CancelDownload(ctx context.Context, id core.ModelID) error {
 }
 
 // Plan implements ui.Swarm.
-func (b *backend) Plan(ctx context.Context, id core.ModelID) (core.PlanReport, error) {
+func (b *backend) Plan(ctx context.Context, id core.ModelID) (admin.PlanReport, error) {
 	return b.node.Plan(ctx, id)
 }
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 )
 
 // A friend's PC, which is a real shoald, makes a code; it is typed into the window, and both PCs see each other. The
@@ -34,7 +34,7 @@ func TestFriends(t *testing.T) {
 	d.press("Return")
 	s.until("the window's PC sees Anna", func() bool {
 		p := s.peers()
-		return len(p) == 1 && p[0].Nickname == "Anna" && p[0].Connection == core.ConnectionDirect
+		return len(p) == 1 && p[0].Nickname == "Anna" && p[0].Connection == admin.ConnectionDirect
 	})
 	anna.until("Anna's PC sees the window's", func() bool { p := anna.peers(); return len(p) == 1 && p[0].Nickname == "Ben" })
 	tray.until("the tray counts Anna", func() bool { return strings.HasSuffix(tray.tooltip(), "1 friend online") })
@@ -57,11 +57,11 @@ func TestFriends(t *testing.T) {
 func (d *desk) invite(home string) string {
 	d.t.Helper()
 	out, err := d.tool(filepath.Join(d.dir, "shoald"), "invite", "--json", "--data-dir", home)
-	var code core.NetworkCode
+	var code admin.NetworkCode
 	if err != nil || json.Unmarshal([]byte(out), &code) != nil || !strings.HasPrefix(code.Code, "swarm://") {
 		d.t.Fatalf("invite: %v %s", err, out)
 	}
 	return code.Code
 }
 
-func (s *session) peers() (list []core.PeerInfo) { s.get("/api/admin/peers", &list); return list }
+func (s *session) peers() (list []admin.PeerInfo) { s.get("/api/admin/peers", &list); return list }

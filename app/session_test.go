@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 )
 
 // session is a running program of ours.
@@ -129,9 +129,9 @@ func (s *session) get(path string, into any) bool {
 	return err == nil && response.StatusCode == http.StatusOK && json.Unmarshal(body, into) == nil
 }
 
-func (s *session) stats() (st core.Stats) { s.get("/api/admin/stats", &st); return st }
+func (s *session) stats() (st admin.Stats) { s.get("/api/admin/stats", &st); return st }
 
-func (s *session) version() (v core.Version) { s.get("/api/admin/version", &v); return v }
+func (s *session) version() (v admin.Version) { s.get("/api/admin/version", &v); return v }
 
 // hasModel tells whether a model is on the disk, whole.
 func (s *session) hasModel(id string) bool {
@@ -139,12 +139,12 @@ func (s *session) hasModel(id string) bool {
 	if !s.get("/api/admin/models", &raw) {
 		return false
 	}
-	var list struct{ Models []core.ModelInfo }
+	var list struct{ Models []admin.ModelInfo }
 	if json.Unmarshal(raw, &list) != nil || list.Models == nil {
 		_ = json.Unmarshal(raw, &list.Models)
 	}
 	for _, m := range list.Models {
-		if m.ID == id && (m.Status == core.StatusReady || m.Status == core.StatusLoaded) {
+		if m.ID == id && (m.Status == admin.StatusReady || m.Status == admin.StatusLoaded) {
 			return true
 		}
 	}

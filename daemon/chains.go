@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine/draft"
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
@@ -89,7 +90,7 @@ func (c *chains) let(id core.ModelID) {
 }
 
 // takesOver describes what is kept ready for the loss of a node, if it is a stage of the model's chain.
-func (c *chains) takesOver(id core.ModelID, peer core.PeerID) (list []core.PlanStandby) {
+func (c *chains) takesOver(id core.ModelID, peer core.PeerID) (list []admin.PlanStandby) {
 	c.mu.Lock()
 	ch := c.by[id]
 	c.mu.Unlock()
@@ -97,7 +98,7 @@ func (c *chains) takesOver(id core.ModelID, peer core.PeerID) (list []core.PlanS
 		return nil
 	}
 	for _, s := range ch.Standbys(peer) {
-		list = append(list, core.PlanStandby{
+		list = append(list, admin.PlanStandby{
 			NodeID: s.Peer.String(), FirstShard: s.FirstShard, EndShard: s.EndShard, Warmth: string(s.Warmth), Why: s.Why,
 		})
 	}

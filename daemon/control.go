@@ -4,12 +4,13 @@ import (
 	"context"
 	"runtime"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // Version implements api.Node.
-func (n *Node) Version(context.Context) core.Version {
-	v := core.Version{Version: n.cfg.Version, Commit: n.cfg.Commit, GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+func (n *Node) Version(context.Context) admin.Version {
+	v := admin.Version{Version: n.cfg.Version, Commit: n.cfg.Commit, GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	if state := n.runtime.Load(); state != nil && state.err == nil {
 		v.Engine = "llama.cpp " + state.info.Version
 	}

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/fake"
@@ -118,7 +119,7 @@ func TestFirstStart(t *testing.T) {
 		}
 	}
 	models := h.Models(t.Context())
-	if len(models) != 1 || models[0].ID != "demo" || models[0].Status != core.StatusReady {
+	if len(models) != 1 || models[0].ID != "demo" || models[0].Status != admin.StatusReady {
 		t.Fatalf("models %+v, want the demo", models)
 	}
 	status, answer := h.call("GET", "/api/admin/stats", "")
@@ -253,7 +254,7 @@ func TestStatsAreSentWhileSomebodyWatches(t *testing.T) {
 	seen := 0
 	for e := range h.Subscribe(ctx, 0) {
 		if e.Type == core.EventStats {
-			if _, ok := e.Data.(core.Stats); !ok {
+			if _, ok := e.Data.(admin.Stats); !ok {
 				t.Fatalf("stats are a %T", e.Data)
 			}
 			if seen++; seen == 2 {

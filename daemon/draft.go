@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -108,13 +109,13 @@ func (d *drafter) choose(name string) (core.ModelID, error) {
 }
 
 // planDraft reports on the draft model of a model; nil if none is set.
-func (n *Node) planDraft(target core.ModelID) *core.PlanDraft {
+func (n *Node) planDraft(target core.ModelID) *admin.PlanDraft {
 	name := n.settings.Get().DraftModel
 	if name == "" {
 		return nil
 	}
 	id, err := n.draftFor(target, name)
-	out := &core.PlanDraft{ModelID: id.String(), Usable: err == nil}
+	out := &admin.PlanDraft{ModelID: id.String(), Usable: err == nil}
 	if id.IsZero() {
 		out.ModelID = name
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/transfer"
 )
@@ -19,7 +20,7 @@ type cut struct {
 
 // holding is what one peer has of a cut.
 type holding struct {
-	peer   core.PeerInfo
+	peer   admin.PeerInfo
 	shards core.Bitmap
 }
 
@@ -46,7 +47,7 @@ func (n *Node) holders() holderIndex {
 // refreshIndex makes the index again.
 func (n *Node) refreshIndex() holderIndex {
 	index := holderIndex{made: time.Now(), by: map[cut][]holding{}}
-	peers := map[core.PeerID]core.PeerInfo{}
+	peers := map[core.PeerID]admin.PeerInfo{}
 	for _, p := range n.network.swarm.Peers() {
 		if p.Connection != "none" || p.Healthy {
 			peers[p.NodeID] = p
@@ -108,13 +109,13 @@ func (n *Node) Holders(id core.ModelID, manifest core.Digest, shards int) (bySha
 }
 
 // Download implements library.Neighbours.
-func (n *Node) Download(id core.ModelID) (core.Download, bool) {
+func (n *Node) Download(id core.ModelID) (admin.Download, bool) {
 	for _, d := range n.network.downloads.List() {
 		if d.ModelID == id.String() {
 			return d, true
 		}
 	}
-	return core.Download{}, false
+	return admin.Download{}, false
 }
 
 // holdersOf tells the downloads where a cut can be had.
@@ -129,7 +130,7 @@ func (n *Node) holdersOf(id core.ModelID, manifest core.Digest) []transfer.Holde
 
 // nearest is the best peer that has a shard: on the local network first, then by latency, then by trust.
 func (n *Node) nearest(c cut, index int) (core.PeerID, bool) {
-	var able []core.PeerInfo
+	var able []admin.PeerInfo
 	for _, h := range n.refreshIndex().by[c] {
 		if h.shards.Has(index) {
 			able = append(able, h.peer)
@@ -138,7 +139,7 @@ func (n *Node) nearest(c cut, index int) (core.PeerID, bool) {
 	if len(able) == 0 {
 		return core.PeerID{}, false
 	}
-	best := slices.MinFunc(able, func(a, b core.PeerInfo) int {
+	best := slices.MinFunc(able, func(a, b admin.PeerInfo) int {
 		if a.IsLANPeer != b.IsLANPeer {
 			if a.IsLANPeer {
 				return -1

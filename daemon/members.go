@@ -4,42 +4,43 @@ import (
 	"context"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // Peers implements api.Swarm.
-func (n *Node) Peers(context.Context) []core.PeerInfo { return n.network.swarm.Peers() }
+func (n *Node) Peers(context.Context) []admin.PeerInfo { return n.network.swarm.Peers() }
 
 // NetworkMap implements api.Swarm.
-func (n *Node) NetworkMap(ctx context.Context) core.NetworkMap {
+func (n *Node) NetworkMap(ctx context.Context) admin.NetworkMap {
 	return n.network.swarm.NetworkMap(n.hardware.Snapshot(ctx).Region)
 }
 
 // NetworkCode implements api.Swarm. The first code makes a swarm.
-func (n *Node) NetworkCode(ctx context.Context, fresh bool) (core.NetworkCode, error) {
+func (n *Node) NetworkCode(ctx context.Context, fresh bool) (admin.NetworkCode, error) {
 	if err := n.errAlone(); err != nil {
-		return core.NetworkCode{}, err
+		return admin.NetworkCode{}, err
 	}
 	return n.network.swarm.NetworkCode(ctx, fresh)
 }
 
 // JoinNetwork implements api.Swarm.
-func (n *Node) JoinNetwork(ctx context.Context, code string) (core.Joined, error) {
+func (n *Node) JoinNetwork(ctx context.Context, code string) (admin.Joined, error) {
 	if err := n.errAlone(); err != nil {
-		return core.Joined{}, err
+		return admin.Joined{}, err
 	}
 	done, err := n.network.swarm.Join(ctx, code)
 	if err != nil {
-		return core.Joined{}, err
+		return admin.Joined{}, err
 	}
 	message := "Connected to " + done.Address + "."
 	n.events.Publish(core.EventActivity, core.Activity{Kind: "network_joined", Message: message, Timestamp: time.Now().UTC(), ToastLevel: "success"})
 	poke(n.network.news)
-	return core.Joined{Status: "ok", PeerID: done.Peer.String(), Address: done.Address, Message: message}, nil
+	return admin.Joined{Status: "ok", PeerID: done.Peer.String(), Address: done.Address, Message: message}, nil
 }
 
 // Invites implements api.Swarm.
-func (n *Node) Invites(ctx context.Context) ([]core.Invite, error) {
+func (n *Node) Invites(ctx context.Context) ([]admin.Invite, error) {
 	return n.network.swarm.Invites(ctx)
 }
 
@@ -49,8 +50,8 @@ func (n *Node) RevokeInvite(ctx context.Context, id string) error {
 }
 
 // AddModel implements api.Swarm.
-func (n *Node) AddModel(ctx context.Context, id core.ModelID) (core.Acquiring, error) {
-	out := core.Acquiring{Status: "acquiring", ModelID: id.String()}
+func (n *Node) AddModel(ctx context.Context, id core.ModelID) (admin.Acquiring, error) {
+	out := admin.Acquiring{Status: "acquiring", ModelID: id.String()}
 	if err := n.errAlone(); err != nil {
 		return out, err
 	}
@@ -69,8 +70,8 @@ func (n *Node) AddModel(ctx context.Context, id core.ModelID) (core.Acquiring, e
 }
 
 // DownloadShard implements api.Swarm.
-func (n *Node) DownloadShard(ctx context.Context, id core.ModelID, index int) (core.ShardDownload, error) {
-	out := core.ShardDownload{Status: "already_local", ModelID: id.String(), ShardIndex: index}
+func (n *Node) DownloadShard(ctx context.Context, id core.ModelID, index int) (admin.ShardDownload, error) {
+	out := admin.ShardDownload{Status: "already_local", ModelID: id.String(), ShardIndex: index}
 	if err := n.errAlone(); err != nil {
 		return out, err
 	}
@@ -98,7 +99,7 @@ func (n *Node) DownloadShard(ctx context.Context, id core.ModelID, index int) (c
 }
 
 // Downloads implements api.Swarm.
-func (n *Node) Downloads(context.Context) []core.Download { return n.network.downloads.List() }
+func (n *Node) Downloads(context.Context) []admin.Download { return n.network.downloads.List() }
 
 // CancelDownload implements api.Swarm.
 func (n *Node) CancelDownload(ctx context.Context, id core.ModelID) error {
@@ -113,16 +114,16 @@ const (
 )
 
 // EncryptedPipeline implements api.Swarm.
-func (n *Node) EncryptedPipeline(ctx context.Context, id core.ModelID) (core.EncryptedPipeline, error) {
+func (n *Node) EncryptedPipeline(ctx context.Context, id core.ModelID) (admin.EncryptedPipeline, error) {
 	b, err := n.Blueprint(id)
 	if err != nil {
-		return core.EncryptedPipeline{}, err
+		return admin.EncryptedPipeline{}, err
 	}
 	on, own, err := n.Library.EncryptedPipeline(ctx, id)
 	if err != nil {
-		return core.EncryptedPipeline{}, err
+		return admin.EncryptedPipeline{}, err
 	}
-	out := core.EncryptedPipeline{
+	out := admin.EncryptedPipeline{
 		Status: "disabled", ModelID: id.String(), Enabled: on, Ready: b.First && b.Last, HasFirstShard: b.First, HasLastShard: b.Last,
 		Setting: "global", OverheadNote: overheadNote,
 	}
@@ -139,24 +140,24 @@ func (n *Node) EncryptedPipeline(ctx context.Context, id core.ModelID) (core.Enc
 }
 
 // SetEncryptedPipeline implements api.Swarm.
-func (n *Node) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (core.EncryptedPipeline, error) {
+func (n *Node) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (admin.EncryptedPipeline, error) {
 	b, err := n.Blueprint(id)
 	if err != nil {
-		return core.EncryptedPipeline{}, err
+		return admin.EncryptedPipeline{}, err
 	}
 	if enabled && !(b.First && b.Last) {
-		return core.EncryptedPipeline{}, core.Errorf(core.CodeConflict, "the encrypted pipeline needs the first and the last shard of %s on this PC", id).
+		return admin.EncryptedPipeline{}, core.Errorf(core.CodeConflict, "the encrypted pipeline needs the first and the last shard of %s on this PC", id).
 			WithHint("Fetch shards 0 and the last one first.")
 	}
 	if err := n.Library.SetEncryptedPipeline(ctx, id, enabled); err != nil {
-		return core.EncryptedPipeline{}, err
+		return admin.EncryptedPipeline{}, err
 	}
 	n.network.chains.let(id) // the next request gets a chain that follows it
 	return n.EncryptedPipeline(ctx, id)
 }
 
 // Unload implements api.Library.
-func (n *Node) Unload(ctx context.Context, id core.ModelID) (core.ModelUnloaded, error) {
+func (n *Node) Unload(ctx context.Context, id core.ModelID) (admin.ModelUnloaded, error) {
 	n.network.chains.let(id)
 	return n.Library.Unload(ctx, id)
 }
@@ -180,7 +181,7 @@ func (n *Node) DeleteModel(ctx context.Context, id core.ModelID) error {
 }
 
 // Progress implements api.Library. While shards are fetched it is of them.
-func (n *Node) Progress(ctx context.Context, id core.ModelID) (core.ModelProgress, error) {
+func (n *Node) Progress(ctx context.Context, id core.ModelID) (admin.ModelProgress, error) {
 	if d, ok := n.Download(id); ok && (d.State == core.DownloadRunning || d.State == core.DownloadQueued) {
 		if p, ok := n.network.downloads.Progress(id); ok {
 			return p, nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -43,13 +44,13 @@ func soon(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func (h *house) model(id string) (core.ModelInfo, bool) {
+func (h *house) model(id string) (admin.ModelInfo, bool) {
 	for _, m := range h.Models(context.Background()) {
 		if m.ID == id {
 			return m, true
 		}
 	}
-	return core.ModelInfo{}, false
+	return admin.ModelInfo{}, false
 }
 
 // say asks for a reply and tells which way it went.
@@ -65,7 +66,7 @@ func TestGuestUsesTheHostsModel(t *testing.T) {
 	host, guest := join(t)
 	soon(t, "the guest lists the model", func() bool {
 		m, ok := guest.model("demo")
-		return ok && m.Status == core.StatusAvailable && m.Source == "network" && m.Mode == "distributed" && m.GlobalAvailable && m.PeersHosting == 1
+		return ok && m.Status == admin.StatusAvailable && m.Source == "network" && m.Mode == "distributed" && m.GlobalAvailable && m.PeersHosting == 1
 	})
 	want, route, err := host.say()
 	must(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/library"
 	"github.com/shoal-p2p/shoal/daemon/pipeline"
@@ -37,7 +38,7 @@ func (n *Node) planFor(ctx context.Context, b library.Blueprint, exclude []core.
 
 // planPeers are the other nodes as the planner sees them.
 func (n *Node) planPeers() []plan.Peer {
-	infos := map[core.PeerID]core.PeerInfo{}
+	infos := map[core.PeerID]admin.PeerInfo{}
 	for _, p := range n.network.swarm.Peers() {
 		infos[p.NodeID] = p
 	}
@@ -117,12 +118,12 @@ func (p planner) Chain(ctx context.Context, exclude []core.PeerID) (pipeline.Spe
 }
 
 // Plan implements api.Swarm.
-func (n *Node) Plan(ctx context.Context, id core.ModelID) (core.PlanReport, error) {
+func (n *Node) Plan(ctx context.Context, id core.ModelID) (admin.PlanReport, error) {
 	b, err := n.need(ctx, id)
 	if err != nil {
-		return core.PlanReport{}, err
+		return admin.PlanReport{}, err
 	}
-	out := core.PlanReport{ModelID: id.String(), Route: core.RouteNone}
+	out := admin.PlanReport{ModelID: id.String(), Route: core.RouteNone}
 	if out.Encrypted, _, err = n.Library.EncryptedPipeline(ctx, id); err != nil {
 		return out, err
 	}
@@ -138,7 +139,7 @@ func (n *Node) Plan(ctx context.Context, id core.ModelID) (core.PlanReport, erro
 	out.Possible, out.Route, out.Text = true, core.RouteDistributed, p.Text
 	out.Segments, out.Forecast, out.Reasons = segments(p.Segments), forecast(p.Forecast), reasons(p.Rejected)
 	for _, a := range p.Alternatives {
-		out.Alternatives = append(out.Alternatives, core.PlanAlternative{Name: a.Name, Segments: segments(a.Segments), Forecast: forecast(a.Forecast)})
+		out.Alternatives = append(out.Alternatives, admin.PlanAlternative{Name: a.Name, Segments: segments(a.Segments), Forecast: forecast(a.Forecast)})
 	}
 	for i, s := range p.Segments {
 		out.Segments[i].TakesOver = n.network.chains.takesOver(id, s.Peer)
@@ -153,10 +154,10 @@ func (n *Node) Plan(ctx context.Context, id core.ModelID) (core.PlanReport, erro
 }
 
 // preferLocal turns a report to the way that this PC goes alone, since the chain's advantage is small or a guess.
-func preferLocal(r *core.PlanReport) {
+func preferLocal(r *admin.PlanReport) {
 	for i, a := range r.Alternatives {
 		if a.Name == "local" {
-			chain := core.PlanAlternative{Name: "split", Segments: r.Segments, Forecast: r.Forecast}
+			chain := admin.PlanAlternative{Name: "split", Segments: r.Segments, Forecast: r.Forecast}
 			r.Alternatives[i] = chain
 			r.Segments, r.Forecast = a.Segments, a.Forecast
 			r.Text = "This PC runs the whole model alone; a chain is not known to be enough faster."
@@ -173,9 +174,9 @@ func (n *Node) localRoute(id core.ModelID) string {
 	return core.RouteLocal
 }
 
-func segments(list []plan.Segment) (out []core.PlanSegment) {
+func segments(list []plan.Segment) (out []admin.PlanSegment) {
 	for _, s := range list {
-		o := core.PlanSegment{
+		o := admin.PlanSegment{
 			NodeID: s.Peer.String(), Nickname: s.Nickname, Local: s.Local, FirstShard: s.First, EndShard: s.End,
 			LayerStart: s.Layers.First, LayerEnd: s.Layers.End, Loaded: s.Loaded, Measured: s.Measured,
 			ComputeMS: s.ComputeMS, LatencyMS: s.LatencyMS,
@@ -188,15 +189,15 @@ func segments(list []plan.Segment) (out []core.PlanSegment) {
 	return out
 }
 
-func forecast(f plan.Forecast) core.PlanForecast {
-	return core.PlanForecast{
+func forecast(f plan.Forecast) admin.PlanForecast {
+	return admin.PlanForecast{
 		DecodeTokensPerSecond: f.DecodeTokensPerSecond, PrefillTokensPerSecond: f.PrefillTokensPerSecond, LoadMS: f.LoadMS,
 	}
 }
 
-func reasons(list []plan.Reason) (out []core.PlanReason) {
+func reasons(list []plan.Reason) (out []admin.PlanReason) {
 	for _, r := range list {
-		out = append(out, core.PlanReason{
+		out = append(out, admin.PlanReason{
 			Code: string(r.Code), NodeID: r.Peer.String(), LayerStart: r.Layers.First, LayerEnd: r.Layers.End, Text: r.String(),
 		})
 	}

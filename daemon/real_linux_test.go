@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -76,7 +77,7 @@ func TestStoryDoesNotDependOnTheCut(t *testing.T) {
 		if status != 200 || !strings.Contains(text, story) {
 			t.Errorf("%d windows: %d, %v", windows, status, answer)
 		}
-		if got := h.Models(t.Context())[1]; got.Windows != windows || got.Status != core.StatusLoaded {
+		if got := h.Models(t.Context())[1]; got.Windows != windows || got.Status != admin.StatusLoaded {
 			t.Errorf("%d windows reported as %d, %s", windows, got.Windows, got.Status)
 		}
 	}

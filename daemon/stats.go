@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 )
 
 // samples is how many of the last requests the percentiles are taken of.
@@ -49,10 +49,10 @@ func (c *counters) done(took time.Duration, tokens int, wrote time.Duration) {
 	c.next = (c.next + 1) % samples
 }
 
-func (c *counters) stats() core.InferenceStats {
+func (c *counters) stats() admin.InferenceStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := core.InferenceStats{TotalRequests: c.total, TokensGenerated: c.tokens, TokensPerSecond: c.perSec, Samples: len(c.recent)}
+	s := admin.InferenceStats{TotalRequests: c.total, TokensGenerated: c.tokens, TokensPerSecond: c.perSec, Samples: len(c.recent)}
 	if c.total == 0 {
 		return s
 	}
@@ -71,9 +71,9 @@ func rank[T cmp.Ordered](sorted []T, percent int) T {
 }
 
 // Stats implements api.Node.
-func (n *Node) Stats(ctx context.Context) core.Stats {
+func (n *Node) Stats(ctx context.Context) admin.Stats {
 	inference := n.counters.stats()
-	s := core.Stats{
+	s := admin.Stats{
 		NodeID: n.identity.NodeID(), Version: n.cfg.Version, UptimeSeconds: int64(time.Since(n.started).Seconds()),
 		RequestsServed: inference.TotalRequests, ActiveRequests: n.gate.active(), LoadedModels: []string{},
 		Hardware: n.hardware.Snapshot(ctx), Inference: inference,
@@ -85,7 +85,7 @@ func (n *Node) Stats(ctx context.Context) core.Stats {
 	}
 	for _, m := range n.Models(ctx) {
 		s.HostedShards += m.HostedShards
-		if m.Status == core.StatusLoaded {
+		if m.Status == admin.StatusLoaded {
 			s.LoadedModels = append(s.LoadedModels, m.ID)
 		}
 	}

@@ -8,6 +8,7 @@ package ui
 import (
 	"context"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -16,13 +17,13 @@ import (
 type Backend interface {
 	Swarm
 	// Stats is the node's state and the use of its hardware.
-	Stats(ctx context.Context) (core.Stats, error)
+	Stats(ctx context.Context) (admin.Stats, error)
 	// Version tells the program's and the engine's version.
-	Version(ctx context.Context) (core.Version, error)
+	Version(ctx context.Context) (admin.Version, error)
 	// Models lists the models this node knows.
-	Models(ctx context.Context) ([]core.ModelInfo, error)
+	Models(ctx context.Context) ([]admin.ModelInfo, error)
 	// Import cuts a GGUF file into shards. progress is called from the importing goroutine and may be nil.
-	Import(ctx context.Context, path string, progress func(core.Progress)) (core.ModelInfo, error)
+	Import(ctx context.Context, path string, progress func(core.Progress)) (admin.ModelInfo, error)
 	// Load puts a model into memory; it returns when the model can answer.
 	Load(ctx context.Context, id core.ModelID) error
 	// Unload takes a model out of memory; its files stay.
@@ -47,21 +48,21 @@ type Backend interface {
 // Swarm is the PCs of friends, as the screen sees them.
 type Swarm interface {
 	// Peers lists the other PCs of the swarm; there are none before a swarm is made or joined.
-	Peers(ctx context.Context) ([]core.PeerInfo, error)
+	Peers(ctx context.Context) ([]admin.PeerInfo, error)
 	// NewInvite makes a code that lets one PC in; the first one makes a swarm.
-	NewInvite(ctx context.Context) (core.NetworkCode, error)
+	NewInvite(ctx context.Context) (admin.NetworkCode, error)
 	// Join takes a code. It returns when the friend's PC has let this one in.
-	Join(ctx context.Context, code string) (core.Joined, error)
+	Join(ctx context.Context, code string) (admin.Joined, error)
 	// Invites lists the codes made here, newest first, with who joined; RevokeInvite takes an unused one back.
-	Invites(ctx context.Context) ([]core.Invite, error)
+	Invites(ctx context.Context) ([]admin.Invite, error)
 	RevokeInvite(ctx context.Context, id string) error
 	// AddModel has the parts of a model that are not here fetched from friends; it returns at once.
 	AddModel(ctx context.Context, id core.ModelID) error
 	// Downloads lists what is fetched; CancelDownload ends the fetching of a model.
-	Downloads(ctx context.Context) ([]core.Download, error)
+	Downloads(ctx context.Context) ([]admin.Download, error)
 	CancelDownload(ctx context.Context, id core.ModelID) error
 	// Plan tells how a model would run now, or why it cannot.
-	Plan(ctx context.Context, id core.ModelID) (core.PlanReport, error)
+	Plan(ctx context.Context, id core.ModelID) (admin.PlanReport, error)
 }
 
 // Access is the address and the key of the local API.

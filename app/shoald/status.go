@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -20,7 +21,7 @@ type status struct {
 	Running    bool              `json:"running"`
 	Ready      bool              `json:"ready"`
 	Subsystems map[string]string `json:"subsystems,omitempty"`
-	Stats      *core.Stats       `json:"stats,omitempty"`
+	Stats      *admin.Stats      `json:"stats,omitempty"`
 }
 
 // Run shows the running node. Its exit code tells whether the node can serve.
@@ -46,7 +47,7 @@ func (*statusCmd) Run(s *session) error {
 	return nil
 }
 
-func printStatus(w io.Writer, st core.Stats, parts map[string]string) {
+func printStatus(w io.Writer, st admin.Stats, parts map[string]string) {
 	h := st.Hardware
 	fmt.Fprintf(w, "State\t%s for %s\n", st.State, time.Duration(st.UptimeSeconds)*time.Second)
 	fmt.Fprintf(w, "Node\t%s, version %s\n", st.NodeID, st.Version)
@@ -73,7 +74,7 @@ type versionCmd struct{}
 
 // Run prints what this program is.
 func (*versionCmd) Run(s *session) error {
-	v := core.Version{Version: version, Commit: commit, GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	v := admin.Version{Version: version, Commit: commit, GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	return s.show(v, func(w io.Writer) {
 		fmt.Fprintf(w, "shoald %s (%s), %s, %s/%s\n", v.Version, v.Commit, v.GoVersion, v.OS, v.Arch)
 	})

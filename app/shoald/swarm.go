@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -106,14 +107,14 @@ func (*peersCmd) Run(s *session) error {
 	})
 }
 
-func connection(p core.PeerInfo) string {
+func connection(p admin.PeerInfo) string {
 	if p.IsLANPeer && p.Connection == "direct" {
 		return "local network"
 	}
 	return p.Connection
 }
 
-func latency(p core.PeerInfo) string {
+func latency(p admin.PeerInfo) string {
 	if p.LatencyMS == 0 {
 		return "-"
 	}
@@ -145,7 +146,7 @@ func (c *planCmd) Run(s *session) error {
 	})
 }
 
-func printPlan(w io.Writer, r core.PlanReport) {
+func printPlan(w io.Writer, r admin.PlanReport) {
 	fmt.Fprintf(w, "%s\n", printable(r.Text))
 	if r.Possible {
 		fmt.Fprintf(w, "\nRoute\t%s\nForecast\t%.1f tokens/s, prompts at %.0f tokens/s\n\n", r.Route, r.Forecast.DecodeTokensPerSecond, r.Forecast.PrefillTokensPerSecond)
@@ -166,7 +167,7 @@ func printPlan(w io.Writer, r core.PlanReport) {
 	}
 }
 
-func printSegments(w io.Writer, list []core.PlanSegment) {
+func printSegments(w io.Writer, list []admin.PlanSegment) {
 	fmt.Fprintln(w, "LAYERS\tWHERE\tCOMPUTE\tWAY THERE\tIN MEMORY\tSTANDBYS")
 	for _, p := range list {
 		where := p.Nickname + " " + p.NodeID[max(0, len(p.NodeID)-8):]
@@ -178,10 +179,10 @@ func printSegments(w io.Writer, list []core.PlanSegment) {
 }
 
 // standbys is how many nodes could take a segment's place, and how ready the one is that would.
-func standbys(p core.PlanSegment) string {
+func standbys(p admin.PlanSegment) string {
 	s := fmt.Sprint(len(p.Standbys))
 	for _, warmth := range []string{"cold", "loading", "warm"} { // the least ready stage counts
-		if slices.ContainsFunc(p.TakesOver, func(t core.PlanStandby) bool { return t.Warmth == warmth }) {
+		if slices.ContainsFunc(p.TakesOver, func(t admin.PlanStandby) bool { return t.Warmth == warmth }) {
 			return s + " (" + warmth + ")"
 		}
 	}
@@ -239,7 +240,7 @@ func (s *session) follow(ctx context.Context, n api.Node, id core.ModelID, shard
 		if s.lost != nil {
 			return s.lost
 		}
-		i := slices.IndexFunc(all, func(d core.Download) bool { return d.ModelID == id.String() })
+		i := slices.IndexFunc(all, func(d admin.Download) bool { return d.ModelID == id.String() })
 		if i < 0 {
 			return nil
 		}
@@ -258,7 +259,7 @@ func (s *session) follow(ctx context.Context, n api.Node, id core.ModelID, shard
 
 // outstanding tells whether some of a download is still to come; shards nil are all of the model, which the node may not
 // have begun to count.
-func outstanding(d core.Download, shards []int) (more bool, err error) {
+func outstanding(d admin.Download, shards []int) (more bool, err error) {
 	if shards == nil {
 		if d.State == core.DownloadFailed {
 			return false, core.Errorf(core.CodeNotReady, "%s did not come: %s", d.ModelID, d.Error)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -75,26 +76,26 @@ func TestSwarmFromTheCommandLine(t *testing.T) {
 }
 
 func TestOutstanding(t *testing.T) {
-	part := func(index int, state string) core.ShardProgress {
-		return core.ShardProgress{Index: index, State: state}
+	part := func(index int, state string) admin.ShardProgress {
+		return admin.ShardProgress{Index: index, State: state}
 	}
 	here, coming, lost := part(0, core.DownloadDone), part(1, core.DownloadRunning), part(1, core.DownloadFailed)
 	for _, c := range []struct {
 		name         string
 		state        string
-		parts        []core.ShardProgress
+		parts        []admin.ShardProgress
 		shards       []int
 		more, failed bool
 	}{
-		{"all, of which only one that was there is counted yet", core.DownloadQueued, []core.ShardProgress{here}, nil, true, false},
-		{"all, under way", core.DownloadRunning, []core.ShardProgress{here, coming}, nil, true, false},
-		{"all, here", core.DownloadDone, []core.ShardProgress{here}, nil, false, false},
-		{"all, failed", core.DownloadFailed, []core.ShardProgress{here, lost}, nil, false, true},
-		{"one, here", core.DownloadRunning, []core.ShardProgress{here, coming}, []int{0}, false, false},
-		{"one, under way", core.DownloadRunning, []core.ShardProgress{here, coming}, []int{1}, true, false},
-		{"one, failed", core.DownloadFailed, []core.ShardProgress{here, lost}, []int{1}, false, true},
+		{"all, of which only one that was there is counted yet", core.DownloadQueued, []admin.ShardProgress{here}, nil, true, false},
+		{"all, under way", core.DownloadRunning, []admin.ShardProgress{here, coming}, nil, true, false},
+		{"all, here", core.DownloadDone, []admin.ShardProgress{here}, nil, false, false},
+		{"all, failed", core.DownloadFailed, []admin.ShardProgress{here, lost}, nil, false, true},
+		{"one, here", core.DownloadRunning, []admin.ShardProgress{here, coming}, []int{0}, false, false},
+		{"one, under way", core.DownloadRunning, []admin.ShardProgress{here, coming}, []int{1}, true, false},
+		{"one, failed", core.DownloadFailed, []admin.ShardProgress{here, lost}, []int{1}, false, true},
 	} {
-		if more, err := outstanding(core.Download{State: c.state, Shards: c.parts}, c.shards); more != c.more || (err != nil) != c.failed {
+		if more, err := outstanding(admin.Download{State: c.state, Shards: c.parts}, c.shards); more != c.more || (err != nil) != c.failed {
 			t.Errorf("%s: %v, %v", c.name, more, err)
 		}
 	}

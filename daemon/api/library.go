@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -56,7 +57,7 @@ func (s *Server) status(c *call) error {
 	}
 	progress, err := s.node.Progress(c.ctx(), id)
 	if core.CodeOf(err) == core.CodeNotFound {
-		progress, err = core.ModelProgress{ModelID: id.String(), State: "unknown", Message: err.Error()}, nil
+		progress, err = admin.ModelProgress{ModelID: id.String(), State: "unknown", Message: err.Error()}, nil
 	}
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -53,15 +54,15 @@ func newMetrics(node Node) *metrics {
 
 // nodeGauges are figures that the node itself keeps.
 func nodeGauges(node Node) []prometheus.Collector {
-	gauge := func(name, help string, value func(core.Stats) float64) prometheus.Collector {
+	gauge := func(name, help string, value func(admin.Stats) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
 			return value(node.Stats(context.Background()))
 		})
 	}
 	return []prometheus.Collector{
-		gauge("shoal_models_loaded", "Models in memory.", func(s core.Stats) float64 { return float64(len(s.LoadedModels)) }),
-		gauge("shoal_shards_hosted", "Shards on this disk.", func(s core.Stats) float64 { return float64(s.HostedShards) }),
-		gauge("shoal_peers_connected", "Connected peers.", func(s core.Stats) float64 { return float64(s.Peers) }),
+		gauge("shoal_models_loaded", "Models in memory.", func(s admin.Stats) float64 { return float64(len(s.LoadedModels)) }),
+		gauge("shoal_shards_hosted", "Shards on this disk.", func(s admin.Stats) float64 { return float64(s.HostedShards) }),
+		gauge("shoal_peers_connected", "Connected peers.", func(s admin.Stats) float64 { return float64(s.Peers) }),
 	}
 }
 

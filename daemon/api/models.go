@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/api/openai"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -33,9 +34,9 @@ func (s *Server) getModel(c *call) error {
 }
 
 // usable tells whether a request for m can be answered.
-func usable(m core.ModelInfo) bool {
+func usable(m admin.ModelInfo) bool {
 	switch m.Status {
-	case core.StatusLoaded, core.StatusReady, core.StatusLoading:
+	case admin.StatusLoaded, admin.StatusReady, admin.StatusLoading:
 		return true
 	}
 	return m.GlobalAvailable
@@ -43,7 +44,7 @@ func usable(m core.ModelInfo) bool {
 
 // openAIModel is m in the shape of the OpenAI API. When a model was made is not known; the server's own start
 // stands in for it, since clients expect a time.
-func (s *Server) openAIModel(m core.ModelInfo) openai.Model {
+func (s *Server) openAIModel(m admin.ModelInfo) openai.Model {
 	return openai.Model{
 		ID:            m.ID,
 		Object:        "model",

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -34,49 +35,49 @@ type Library interface {
 	// Resolve finds the model that a request means: by its id, or for "auto" the one that can answer best. The
 	// error has code core.CodeNotFound, or core.CodeNotReady when there is no model at all.
 	Resolve(name string) (core.ModelID, error)
-	Models(ctx context.Context) []core.ModelInfo
-	Metadata(ctx context.Context, id core.ModelID) (core.Metadata, error)
-	Progress(ctx context.Context, id core.ModelID) (core.ModelProgress, error)
+	Models(ctx context.Context) []admin.ModelInfo
+	Metadata(ctx context.Context, id core.ModelID) (admin.Metadata, error)
+	Progress(ctx context.Context, id core.ModelID) (admin.ModelProgress, error)
 	// Import cuts a local GGUF into shards; progress may be nil. windows 0 keeps the setting.
-	Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (core.ModelInfo, error)
-	Load(ctx context.Context, id core.ModelID) (core.ModelInfo, error)
-	Unload(ctx context.Context, id core.ModelID) (core.ModelUnloaded, error)
-	LoadShard(ctx context.Context, id core.ModelID, index int) (core.ShardLoaded, error)
-	UnloadShard(ctx context.Context, id core.ModelID, index int) (core.ShardUnloaded, error)
+	Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (admin.ModelInfo, error)
+	Load(ctx context.Context, id core.ModelID) (admin.ModelInfo, error)
+	Unload(ctx context.Context, id core.ModelID) (admin.ModelUnloaded, error)
+	LoadShard(ctx context.Context, id core.ModelID, index int) (admin.ShardLoaded, error)
+	UnloadShard(ctx context.Context, id core.ModelID, index int) (admin.ShardUnloaded, error)
 	LockShard(ctx context.Context, id core.ModelID, index int, locked bool) error
 	DeleteModel(ctx context.Context, id core.ModelID) error
 	DeleteShard(ctx context.Context, id core.ModelID, index int) error
-	Rescan(ctx context.Context) (core.Rescanned, error)
-	Storage(ctx context.Context) core.ShardStorage
+	Rescan(ctx context.Context) (admin.Rescanned, error)
+	Storage(ctx context.Context) admin.ShardStorage
 	// Export writes the byte-identical original GGUF to path, which must not exist.
 	Export(ctx context.Context, id core.ModelID, path string, progress func(core.Progress)) error
 }
 
 // Swarm is the node among other nodes. A node without a network has no peers; NetworkCode and JoinNetwork give it one.
 type Swarm interface {
-	Peers(ctx context.Context) []core.PeerInfo
-	NetworkMap(ctx context.Context) core.NetworkMap
+	Peers(ctx context.Context) []admin.PeerInfo
+	NetworkMap(ctx context.Context) admin.NetworkMap
 	// NetworkCode returns the newest invite that is still open, or a new one if there is none or fresh is set.
-	NetworkCode(ctx context.Context, fresh bool) (core.NetworkCode, error)
+	NetworkCode(ctx context.Context, fresh bool) (admin.NetworkCode, error)
 	// JoinNetwork takes an invite code or the multiaddr of a peer. It returns when the peer has let this node in.
-	JoinNetwork(ctx context.Context, code string) (core.Joined, error)
-	Invites(ctx context.Context) ([]core.Invite, error)
+	JoinNetwork(ctx context.Context, code string) (admin.Joined, error)
+	Invites(ctx context.Context) ([]admin.Invite, error)
 	RevokeInvite(ctx context.Context, id string) error
 	// AddModel fetches every shard of a model that is not here; DownloadShard fetches one. Both return at once.
-	AddModel(ctx context.Context, id core.ModelID) (core.Acquiring, error)
-	DownloadShard(ctx context.Context, id core.ModelID, index int) (core.ShardDownload, error)
-	Downloads(ctx context.Context) []core.Download
+	AddModel(ctx context.Context, id core.ModelID) (admin.Acquiring, error)
+	DownloadShard(ctx context.Context, id core.ModelID, index int) (admin.ShardDownload, error)
+	Downloads(ctx context.Context) []admin.Download
 	CancelDownload(ctx context.Context, id core.ModelID) error
-	EncryptedPipeline(ctx context.Context, id core.ModelID) (core.EncryptedPipeline, error)
-	SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (core.EncryptedPipeline, error)
+	EncryptedPipeline(ctx context.Context, id core.ModelID) (admin.EncryptedPipeline, error)
+	SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (admin.EncryptedPipeline, error)
 	// Plan tells which chain a request for the model would get now, or why none.
-	Plan(ctx context.Context, id core.ModelID) (core.PlanReport, error)
+	Plan(ctx context.Context, id core.ModelID) (admin.PlanReport, error)
 }
 
 // Control is the node itself.
 type Control interface {
-	Stats(ctx context.Context) core.Stats
-	Version(ctx context.Context) core.Version
+	Stats(ctx context.Context) admin.Stats
+	Version(ctx context.Context) admin.Version
 	APIKey() string
 	// Ready tells per subsystem whether the node can serve; the keys are "api", "store", "runtime", "models".
 	Ready(ctx context.Context) (bool, map[string]string)

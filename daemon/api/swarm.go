@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -179,7 +180,7 @@ func (s *Server) plan(c *call) error {
 	return nil
 }
 
-func segments(all []core.PlanSegment) []core.PlanSegment {
+func segments(all []admin.PlanSegment) []admin.PlanSegment {
 	all = list(all)
 	for i := range all {
 		all[i].Standbys, all[i].TakesOver = list(all[i].Standbys), list(all[i].TakesOver)

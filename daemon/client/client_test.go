@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/api/apitest"
 	"github.com/shoal-p2p/shoal/daemon/client"
@@ -345,8 +346,8 @@ func TestSubscribe(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	}
-	node.Publish(core.EventStats, core.Stats{NodeID: "n"}, 0)
-	if e := <-events; e.Type != core.EventStats || e.Data.(core.Stats).NodeID != "n" {
+	node.Publish(core.EventStats, admin.Stats{NodeID: "n"}, 0)
+	if e := <-events; e.Type != core.EventStats || e.Data.(admin.Stats).NodeID != "n" {
 		t.Errorf("%+v", e)
 	}
 	cancel()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -100,11 +101,11 @@ func eventData(kind core.EventType, raw json.RawMessage) (any, error) {
 		err := json.Unmarshal(raw, &a)
 		return a, err
 	case core.EventPeers:
-		var p []core.PeerInfo
+		var p []admin.PeerInfo
 		err := json.Unmarshal(raw, &p)
 		return p, err
 	case core.EventStats:
-		var s core.Stats
+		var s admin.Stats
 		err := json.Unmarshal(raw, &s)
 		return s, err
 	}

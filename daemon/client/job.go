@@ -6,12 +6,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/api/openai"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // Import implements api.Library. The path is one of the PC that the node runs on, and must be absolute.
-func (c *Client) Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (core.ModelInfo, error) {
+func (c *Client) Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (admin.ModelInfo, error) {
 	in := map[string]any{"path": path, "windows": windows}
 	last, err := c.job(ctx, "/api/admin/models/import", in, progress)
 	return last.Model, err
@@ -28,7 +29,7 @@ type jobLine struct {
 	Status string              `json:"status"`
 	Done   int64               `json:"done"`
 	Total  int64               `json:"total"`
-	Model  core.ModelInfo      `json:"model"`
+	Model  admin.ModelInfo     `json:"model"`
 	Error  *openai.ErrorDetail `json:"error"`
 }
 

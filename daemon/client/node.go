@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -37,53 +38,53 @@ func (c *Client) Resolve(name string) (core.ModelID, error) {
 }
 
 // Models implements api.Library.
-func (c *Client) Models(ctx context.Context) []core.ModelInfo {
-	return get[[]core.ModelInfo](ctx, c, "/api/admin/models")
+func (c *Client) Models(ctx context.Context) []admin.ModelInfo {
+	return get[[]admin.ModelInfo](ctx, c, "/api/admin/models")
 }
 
 // Metadata implements api.Library.
-func (c *Client) Metadata(ctx context.Context, id core.ModelID) (out core.Metadata, err error) {
+func (c *Client) Metadata(ctx context.Context, id core.ModelID) (out admin.Metadata, err error) {
 	err = c.call(ctx, http.MethodGet, modelPath(id, "/metadata"), nil, &out)
 	return out, err
 }
 
 // Progress implements api.Library.
-func (c *Client) Progress(ctx context.Context, id core.ModelID) (out core.ModelProgress, err error) {
+func (c *Client) Progress(ctx context.Context, id core.ModelID) (out admin.ModelProgress, err error) {
 	err = c.call(ctx, http.MethodGet, modelPath(id, "/status"), nil, &out)
 	return out, err
 }
 
 // Load implements api.Library.
-func (c *Client) Load(ctx context.Context, id core.ModelID) (core.ModelInfo, error) {
+func (c *Client) Load(ctx context.Context, id core.ModelID) (admin.ModelInfo, error) {
 	if err := c.call(ctx, http.MethodPost, modelPath(id, "/load"), nil, nil); err != nil {
-		return core.ModelInfo{}, err
+		return admin.ModelInfo{}, err
 	}
-	var all []core.ModelInfo
+	var all []admin.ModelInfo
 	if err := c.call(ctx, http.MethodGet, "/api/admin/models", nil, &all); err != nil {
-		return core.ModelInfo{}, err
+		return admin.ModelInfo{}, err
 	}
 	for _, m := range all {
 		if m.ID == id.String() {
 			return m, nil
 		}
 	}
-	return core.ModelInfo{}, core.Errorf(core.CodeNotFound, "the model %s was removed meanwhile", id)
+	return admin.ModelInfo{}, core.Errorf(core.CodeNotFound, "the model %s was removed meanwhile", id)
 }
 
 // Unload implements api.Library.
-func (c *Client) Unload(ctx context.Context, id core.ModelID) (out core.ModelUnloaded, err error) {
+func (c *Client) Unload(ctx context.Context, id core.ModelID) (out admin.ModelUnloaded, err error) {
 	err = c.call(ctx, http.MethodPost, modelPath(id, "/unload"), nil, &out)
 	return out, err
 }
 
 // LoadShard implements api.Library.
-func (c *Client) LoadShard(ctx context.Context, id core.ModelID, index int) (out core.ShardLoaded, err error) {
+func (c *Client) LoadShard(ctx context.Context, id core.ModelID, index int) (out admin.ShardLoaded, err error) {
 	err = c.call(ctx, http.MethodPost, shardPath(id, index, "/load"), nil, &out)
 	return out, err
 }
 
 // UnloadShard implements api.Library.
-func (c *Client) UnloadShard(ctx context.Context, id core.ModelID, index int) (out core.ShardUnloaded, err error) {
+func (c *Client) UnloadShard(ctx context.Context, id core.ModelID, index int) (out admin.ShardUnloaded, err error) {
 	err = c.call(ctx, http.MethodPost, shardPath(id, index, "/unload"), nil, &out)
 	return out, err
 }
@@ -104,24 +105,24 @@ func (c *Client) DeleteShard(ctx context.Context, id core.ModelID, index int) er
 }
 
 // Rescan implements api.Library.
-func (c *Client) Rescan(ctx context.Context) (out core.Rescanned, err error) {
+func (c *Client) Rescan(ctx context.Context) (out admin.Rescanned, err error) {
 	err = c.call(ctx, http.MethodPost, "/api/admin/rescan-shards", nil, &out)
 	return out, err
 }
 
 // Storage implements api.Library.
-func (c *Client) Storage(ctx context.Context) core.ShardStorage {
-	return get[core.ShardStorage](ctx, c, "/api/admin/shard-storage")
+func (c *Client) Storage(ctx context.Context) admin.ShardStorage {
+	return get[admin.ShardStorage](ctx, c, "/api/admin/shard-storage")
 }
 
 // Stats implements api.Control.
-func (c *Client) Stats(ctx context.Context) core.Stats {
-	return get[core.Stats](ctx, c, "/api/admin/stats")
+func (c *Client) Stats(ctx context.Context) admin.Stats {
+	return get[admin.Stats](ctx, c, "/api/admin/stats")
 }
 
 // Version implements api.Control.
-func (c *Client) Version(ctx context.Context) core.Version {
-	return get[core.Version](ctx, c, "/api/admin/version")
+func (c *Client) Version(ctx context.Context) admin.Version {
+	return get[admin.Version](ctx, c, "/api/admin/version")
 }
 
 // APIKey implements api.Control: the key the client was made with.

@@ -5,21 +5,22 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // Peers implements api.Swarm.
-func (c *Client) Peers(ctx context.Context) []core.PeerInfo {
-	return get[[]core.PeerInfo](ctx, c, "/api/admin/peers")
+func (c *Client) Peers(ctx context.Context) []admin.PeerInfo {
+	return get[[]admin.PeerInfo](ctx, c, "/api/admin/peers")
 }
 
 // NetworkMap implements api.Swarm.
-func (c *Client) NetworkMap(ctx context.Context) core.NetworkMap {
-	return get[core.NetworkMap](ctx, c, "/api/admin/network-map")
+func (c *Client) NetworkMap(ctx context.Context) admin.NetworkMap {
+	return get[admin.NetworkMap](ctx, c, "/api/admin/network-map")
 }
 
 // NetworkCode implements api.Swarm.
-func (c *Client) NetworkCode(ctx context.Context, fresh bool) (out core.NetworkCode, err error) {
+func (c *Client) NetworkCode(ctx context.Context, fresh bool) (out admin.NetworkCode, err error) {
 	path := "/api/admin/network-code"
 	if fresh {
 		path += "?new=true"
@@ -29,13 +30,13 @@ func (c *Client) NetworkCode(ctx context.Context, fresh bool) (out core.NetworkC
 }
 
 // JoinNetwork implements api.Swarm.
-func (c *Client) JoinNetwork(ctx context.Context, code string) (out core.Joined, err error) {
+func (c *Client) JoinNetwork(ctx context.Context, code string) (out admin.Joined, err error) {
 	err = c.call(ctx, http.MethodPost, "/api/admin/join-network", map[string]string{"code": code}, &out)
 	return out, err
 }
 
 // Invites implements api.Swarm.
-func (c *Client) Invites(ctx context.Context) (out []core.Invite, err error) {
+func (c *Client) Invites(ctx context.Context) (out []admin.Invite, err error) {
 	err = c.call(ctx, http.MethodGet, "/api/admin/invites", nil, &out)
 	return out, err
 }
@@ -46,20 +47,20 @@ func (c *Client) RevokeInvite(ctx context.Context, id string) error {
 }
 
 // AddModel implements api.Swarm.
-func (c *Client) AddModel(ctx context.Context, id core.ModelID) (out core.Acquiring, err error) {
+func (c *Client) AddModel(ctx context.Context, id core.ModelID) (out admin.Acquiring, err error) {
 	err = c.call(ctx, http.MethodPost, modelPath(id, "/add"), nil, &out)
 	return out, err
 }
 
 // DownloadShard implements api.Swarm.
-func (c *Client) DownloadShard(ctx context.Context, id core.ModelID, index int) (out core.ShardDownload, err error) {
+func (c *Client) DownloadShard(ctx context.Context, id core.ModelID, index int) (out admin.ShardDownload, err error) {
 	err = c.call(ctx, http.MethodPost, shardPath(id, index, "/download"), nil, &out)
 	return out, err
 }
 
 // Downloads implements api.Swarm.
-func (c *Client) Downloads(ctx context.Context) []core.Download {
-	return get[[]core.Download](ctx, c, "/api/admin/downloads")
+func (c *Client) Downloads(ctx context.Context) []admin.Download {
+	return get[[]admin.Download](ctx, c, "/api/admin/downloads")
 }
 
 // CancelDownload implements api.Swarm.
@@ -68,19 +69,19 @@ func (c *Client) CancelDownload(ctx context.Context, id core.ModelID) error {
 }
 
 // EncryptedPipeline implements api.Swarm.
-func (c *Client) EncryptedPipeline(ctx context.Context, id core.ModelID) (out core.EncryptedPipeline, err error) {
+func (c *Client) EncryptedPipeline(ctx context.Context, id core.ModelID) (out admin.EncryptedPipeline, err error) {
 	err = c.call(ctx, http.MethodGet, modelPath(id, "/encrypted-pipeline"), nil, &out)
 	return out, err
 }
 
 // SetEncryptedPipeline implements api.Swarm.
-func (c *Client) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (out core.EncryptedPipeline, err error) {
+func (c *Client) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (out admin.EncryptedPipeline, err error) {
 	err = c.call(ctx, http.MethodPut, modelPath(id, "/encrypted-pipeline"), map[string]bool{"enabled": enabled}, &out)
 	return out, err
 }
 
 // Plan implements api.Swarm.
-func (c *Client) Plan(ctx context.Context, id core.ModelID) (out core.PlanReport, err error) {
+func (c *Client) Plan(ctx context.Context, id core.ModelID) (out admin.PlanReport, err error) {
 	err = c.call(ctx, http.MethodGet, "/api/admin/plan/"+id.String(), nil, &out)
 	return out, err
 }

@@ -119,3 +119,17 @@ type Reply struct {
 	Usage        Usage
 	Route        Route // the way it went in the end
 }
+
+// The ways a request can go.
+const (
+	RouteLocal       = "local"       // one window on this PC
+	RouteSplit       = "split"       // several windows, all on this PC
+	RouteDistributed = "distributed" // windows on other PCs too
+	RouteNone        = "none"        // nobody can serve it
+)
+
+// Route is which way a request went.
+type Route struct {
+	Kind  string   // a route
+	Peers []PeerID // other nodes that took part, in the order of the chain
+}

@@ -1,3 +1,2 @@
-// Package core holds the words of Shoal: models, shards, layer ranges, digests, errors, events and the shapes
-// in which the node reports them. It imports the standard library only, and everything else may import it.
+// Package core holds the words of Shoal: models, shards, layer ranges, digests, errors and events. It imports the standard library only, and everything else may import it.
 package core

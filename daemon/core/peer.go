@@ -41,36 +41,6 @@ func (id *PeerID) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// PeerInfo is one entry of GET /api/admin/peers and of the peer_list event.
-type PeerInfo struct {
-	NodeID       PeerID         `json:"node_id"`
-	Nickname     string         `json:"nickname"`
-	LatencyMS    float64        `json:"latency_ms"`  // round trip; 0 until it is measured
-	TrustScore   float64        `json:"trust_score"` // 0 to 1, first-hand; everybody starts at 0.5
-	Healthy      bool           `json:"healthy"`     // heard of in the last 90 s, over a connection or by its announcement
-	GPU          string         `json:"gpu"`
-	VRAMMB       int64          `json:"vram_mb"` // graphics memory that it lends
-	RAMMB        int64          `json:"ram_mb"`  // memory that it lends
-	HostedModels []string       `json:"hosted_models"`
-	HeldShards   map[string]int `json:"held_shards"` // how many shards of each hosted model it has
-	IsLANPeer    bool           `json:"is_lan_peer"`
-	Connection   string         `json:"connection"` // a connection of a peer; "none" within 25 s when it went without a word
-	Addresses    []string       `json:"addresses"`
-	LastSeen     time.Time      `json:"last_seen"`
-	Version      string         `json:"version"`
-	Engine       string         `json:"engine"` // runtime version; windows of different ones are not chained
-	Region       string         `json:"region"`
-	Anchor       bool           `json:"anchor"`
-	Paused       bool           `json:"paused"` // its owner paused it
-}
-
-// The connections of a peer.
-const (
-	ConnectionDirect  = "direct"
-	ConnectionRelayed = "relayed"
-	ConnectionNone    = "none"
-)
-
 // Announcement is what a node tells the others about itself. It is signed by the node on the wire, replaced by its
 // successor and forgotten when it is older than its lifetime.
 type Announcement struct {

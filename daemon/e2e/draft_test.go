@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/e2e"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
@@ -16,7 +17,7 @@ func TestDraftModel(t *testing.T) {
 	host := f.nodes[0]
 	must(t, f.nodes[1].Fetch(f.ctx, f.model, 1, 2, 3, 4))
 	want := f.whole(1, 2, 3, 4)
-	f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 3 })
+	f.planned(func(r admin.PlanReport) bool { return len(r.Segments) == 3 })
 	for name, vocabulary := range map[string]int{"tale-small": 512, "tale-strange": 1024} {
 		m, err := gguftest.New(gguftest.Config{Name: name, Layers: 6, Embedding: 512, Context: 1024, Vocabulary: vocabulary})
 		must(t, err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/e2e"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
@@ -125,14 +126,14 @@ func (f *fleet) whole(drop ...int) string {
 }
 
 // planned waits until the first node can answer over a chain that is as wanted.
-func (f *fleet) planned(ok func(core.PlanReport) bool) core.PlanReport {
+func (f *fleet) planned(ok func(admin.PlanReport) bool) admin.PlanReport {
 	f.t.Helper()
 	return f.plannedBy(f.nodes[0], ok)
 }
 
-func (f *fleet) plannedBy(n *e2e.Node, ok func(core.PlanReport) bool) core.PlanReport {
+func (f *fleet) plannedBy(n *e2e.Node, ok func(admin.PlanReport) bool) admin.PlanReport {
 	f.t.Helper()
-	report, err := n.PlanUntil(f.ctx, f.model, func(r core.PlanReport) bool { return r.Possible && ok(r) })
+	report, err := n.PlanUntil(f.ctx, f.model, func(r admin.PlanReport) bool { return r.Possible && ok(r) })
 	if err != nil {
 		f.t.Fatalf("%v: %+v", err, report)
 	}
@@ -144,7 +145,7 @@ func TestThreeNodesRunAModelThatNoneHolds(t *testing.T) {
 	must(t, f.nodes[1].Fetch(f.ctx, f.model, 1, 2))
 	must(t, f.nodes[2].Fetch(f.ctx, f.model, 3, 4))
 	want := f.whole(1, 2, 3, 4)
-	f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 4 })
+	f.planned(func(r admin.PlanReport) bool { return len(r.Segments) == 4 })
 	text, route, err := f.nodes[0].Ask(f.ctx, f.model, question, tokens)
 	must(t, err)
 	if text != want || route.Kind != core.RouteDistributed || len(route.Peers) != 2 {
@@ -154,7 +155,7 @@ func TestThreeNodesRunAModelThatNoneHolds(t *testing.T) {
 	for i, n := range f.nodes[1:] {
 		_, err := f.nodes[i].Unload(f.ctx, f.model)
 		must(t, err)
-		report := f.plannedBy(n, func(r core.PlanReport) bool { return len(r.Segments) == 4 })
+		report := f.plannedBy(n, func(r admin.PlanReport) bool { return len(r.Segments) == 4 })
 		if report.Segments[0].NodeID != report.Segments[3].NodeID {
 			t.Errorf("planned by %s: %+v", n.Name, report.Segments)
 		}
@@ -167,7 +168,7 @@ func TestThreeNodesRunAModelThatNoneHolds(t *testing.T) {
 }
 
 // victim is the node that runs a segment of a plan.
-func (f *fleet) victim(r core.PlanReport, first int) *e2e.Node {
+func (f *fleet) victim(r admin.PlanReport, first int) *e2e.Node {
 	f.t.Helper()
 	for _, s := range r.Segments {
 		if s.FirstShard != first {
@@ -216,10 +217,10 @@ func TestKilledStageWithAStandby(t *testing.T) {
 		must(t, n.Fetch(f.ctx, f.model, 1, 2, 3, 4))
 	}
 	want := f.whole(1, 2, 3, 4)
-	f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 3 && len(r.Segments[1].Standbys) == 1 })
+	f.planned(func(r admin.PlanReport) bool { return len(r.Segments) == 3 && len(r.Segments[1].Standbys) == 1 })
 	_, _, err := f.nodes[0].Ask(f.ctx, f.model, question, 5)
 	must(t, err)
-	report := f.planned(func(r core.PlanReport) bool { // the other node has the window in memory
+	report := f.planned(func(r admin.PlanReport) bool { // the other node has the window in memory
 		return len(r.Segments) == 3 && len(r.Segments[1].TakesOver) == 3 && r.Segments[1].TakesOver[1].Warmth == "warm"
 	})
 	reply, gap, err := f.askAndKill(f.victim(report, 1))
@@ -234,7 +235,7 @@ func TestKilledStageWithoutAStandby(t *testing.T) {
 	f := launch(t, 2)
 	must(t, f.nodes[1].Fetch(f.ctx, f.model, 1, 2, 3, 4))
 	f.whole(1, 2, 3, 4)
-	f.planned(func(r core.PlanReport) bool { return len(r.Segments) == 3 })
+	f.planned(func(r admin.PlanReport) bool { return len(r.Segments) == 3 })
 	reply, gap, err := f.askAndKill(f.nodes[1])
 	if err == nil {
 		t.Fatalf("a reply that looks complete: %q", reply.Message.Content)
@@ -244,7 +245,7 @@ func TestKilledStageWithoutAStandby(t *testing.T) {
 	}
 	t.Logf("after %s: %v", gap, err)
 	// The next request is refused with the planner's reason.
-	_, err = f.nodes[0].PlanUntil(f.ctx, f.model, func(r core.PlanReport) bool { return !r.Possible })
+	_, err = f.nodes[0].PlanUntil(f.ctx, f.model, func(r admin.PlanReport) bool { return !r.Possible })
 	must(t, err)
 	if _, _, err := f.nodes[0].Ask(f.ctx, f.model, question, 5); core.CodeOf(err) != core.CodeNotReady {
 		t.Errorf("got %v", err)

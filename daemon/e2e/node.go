@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/client"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -230,7 +231,7 @@ func (n *Node) Shards(ctx context.Context, model core.ModelID) map[int]bool {
 }
 
 // PlanUntil asks for plans until one is as wanted.
-func (n *Node) PlanUntil(ctx context.Context, model core.ModelID, ok func(core.PlanReport) bool) (report core.PlanReport, err error) {
+func (n *Node) PlanUntil(ctx context.Context, model core.ModelID, ok func(admin.PlanReport) bool) (report admin.PlanReport, err error) {
 	err = Until(ctx, func() (bool, error) {
 		var err error
 		report, err = n.Plan(ctx, model)

@@ -15,11 +15,11 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 	"github.com/shirou/gopsutil/v4/process"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
 
-// MiB is 2^20 bytes, the unit of core.Hardware.
+// MiB is 2^20 bytes, the unit of admin.Hardware.
 const MiB = 1 << 20
 
 // fresh is how long a measurement is good for.
@@ -49,7 +49,7 @@ type Monitor struct {
 
 	mu      sync.Mutex // guards all below; held while measuring
 	runtime engine.RuntimeInfo
-	last    core.Hardware
+	last    admin.Hardware
 	taken   time.Time
 	gpus    []GPU
 	gpusAt  time.Time
@@ -67,14 +67,14 @@ func (m *Monitor) SetRuntime(info engine.RuntimeInfo) {
 }
 
 // Snapshot returns what the PC has and how much is in use, at most a second old.
-func (m *Monitor) Snapshot(ctx context.Context) core.Hardware {
+func (m *Monitor) Snapshot(ctx context.Context) admin.Hardware {
 	m.once.Do(m.measureOnce)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if time.Since(m.taken) < fresh {
 		return m.last
 	}
-	h := core.Hardware{CPUName: m.name, CPUCores: m.cores, OS: runtime.GOOS, Region: m.region()}
+	h := admin.Hardware{CPUName: m.name, CPUCores: m.cores, OS: runtime.GOOS, Region: m.region()}
 	m.memory(ctx, &h)
 	m.disk(ctx, &h)
 	m.graphics(ctx, &h)
@@ -119,7 +119,7 @@ func (m *Monitor) region() string {
 	return m.zone
 }
 
-func (m *Monitor) memory(ctx context.Context, h *core.Hardware) {
+func (m *Monitor) memory(ctx context.Context, h *admin.Hardware) {
 	if v, err := mem.VirtualMemoryWithContext(ctx); err == nil {
 		total, free := limitMemory(int64(v.Total), int64(v.Available))
 		h.TotalRAMMB = total / MiB
@@ -132,7 +132,7 @@ func (m *Monitor) memory(ctx context.Context, h *core.Hardware) {
 	}
 }
 
-func (m *Monitor) disk(ctx context.Context, h *core.Hardware) {
+func (m *Monitor) disk(ctx context.Context, h *admin.Hardware) {
 	if u, err := disk.UsageWithContext(ctx, m.cfg.DataDir); err == nil {
 		h.TotalDiskMB = int64(u.Total) / MiB
 		h.AvailableDiskMB = int64(u.Free) / MiB
@@ -144,7 +144,7 @@ func (m *Monitor) disk(ctx context.Context, h *core.Hardware) {
 const gpuFresh = 10 * time.Second
 
 // graphics reports the card with the most memory, by the runtime's word if it uses one. The mutex is held.
-func (m *Monitor) graphics(ctx context.Context, h *core.Hardware) {
+func (m *Monitor) graphics(ctx context.Context, h *admin.Hardware) {
 	if time.Since(m.gpusAt) > gpuFresh {
 		m.gpus, m.gpusAt = detectGPUs(ctx), time.Now()
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/shard"
 )
@@ -21,19 +22,19 @@ func (l *Library) Scan(ctx context.Context) error {
 
 // Rescan looks at the models folder again: models that were put there or taken away, and shards of those known. A shard
 // that is new is read and checked against the manifest; a damaged one counts as missing.
-func (l *Library) Rescan(ctx context.Context) (core.Rescanned, error) { return l.rescan(ctx, true) }
+func (l *Library) Rescan(ctx context.Context) (admin.Rescanned, error) { return l.rescan(ctx, true) }
 
-func (l *Library) rescan(ctx context.Context, check bool) (core.Rescanned, error) {
+func (l *Library) rescan(ctx context.Context, check bool) (admin.Rescanned, error) {
 	l.looking.Lock()
 	defer l.looking.Unlock()
 	opened, problems, err := l.disk().Scan()
 	if err != nil {
-		return core.Rescanned{}, err
+		return admin.Rescanned{}, err
 	}
 	for _, p := range problems {
 		l.cfg.Log.Warn("model cannot be opened", "model", p.ID.String(), "err", p.Err)
 	}
-	out := core.Rescanned{Status: "ok", ModelsUpdated: []string{}}
+	out := admin.Rescanned{Status: "ok", ModelsUpdated: []string{}}
 	seen := map[core.ModelID]bool{}
 	for _, o := range opened {
 		id := o.Manifest.ModelID
@@ -174,16 +175,16 @@ func (l *Library) remove(m *model) {
 }
 
 // readSource is where the model was fetched from, by its manifest or the file beside it.
-func readSource(o *shard.Model) *core.HFSource {
+func readSource(o *shard.Model) *admin.HFSource {
 	if s := o.Manifest.Source; s != nil {
-		return &core.HFSource{RepoID: s.RepoID, Filename: s.Filename, Revision: s.Revision}
+		return &admin.HFSource{RepoID: s.RepoID, Filename: s.Filename, Revision: s.Revision}
 	}
 	f, err := os.Open(filepath.Join(o.Dir, shard.SourceFile))
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	var s core.HFSource
+	var s admin.HFSource
 	if json.NewDecoder(io.LimitReader(f, 1<<16)).Decode(&s) != nil || s.RepoID == "" {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine/fake"
@@ -27,7 +28,7 @@ func TestDeleteAndRescan(t *testing.T) {
 	wantCode(t, h.DeleteShard(ctx, id, 1), core.CodeConflict)
 	must(t, h.DeleteShard(ctx, id, 5))
 	info := h.model(id)
-	if info.Status != core.StatusPartial || info.HostedShards != layers-1 || info.HasLastShard || info.GlobalAvailable {
+	if info.Status != admin.StatusPartial || info.HostedShards != layers-1 || info.HasLastShard || info.GlobalAvailable {
 		t.Errorf("after deleting a shard: %+v", info)
 	}
 	_, err = h.say("m")
@@ -101,7 +102,7 @@ func TestRescanFindsAnotherModelInTheFolder(t *testing.T) {
 	must(t, os.CopyFS(folder, os.DirFS(filepath.Join(other.dir, "models", "m"))))
 	found, err := h.Rescan(t.Context())
 	must(t, err)
-	if !slices.Equal(found.ModelsUpdated, []string{"m"}) || h.open() != 0 || h.model(id).Status != core.StatusReady {
+	if !slices.Equal(found.ModelsUpdated, []string{"m"}) || h.open() != 0 || h.model(id).Status != admin.StatusReady {
 		t.Errorf("rescan: %+v, %d windows, %s", found, h.open(), h.model(id).Status)
 	}
 	if got, want := h.model(id).Shards[0].Hash, other.model(id).Shards[0].Hash; got != want {
@@ -130,7 +131,7 @@ func TestStorageAndProgress(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	p, err := h.Progress(t.Context(), id)
-	if err != nil || p.State != core.StatusPartial || p.DownloadedShards != layers-1 || p.Progress <= 0 || p.Progress >= 1 {
+	if err != nil || p.State != admin.StatusPartial || p.DownloadedShards != layers-1 || p.Progress <= 0 || p.Progress >= 1 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	unknown, _ := core.ParseModelID("nobody")

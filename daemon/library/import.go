@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 	"github.com/shoal-p2p/shoal/daemon/shard"
@@ -46,14 +47,14 @@ func (i *imports) end(id core.ModelID) {
 	delete(i.jobs, id)
 }
 
-func (i *imports) progress(id core.ModelID) (core.ModelProgress, bool) {
+func (i *imports) progress(id core.ModelID) (admin.ModelProgress, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	job, ok := i.jobs[id]
 	if !ok {
-		return core.ModelProgress{}, false
+		return admin.ModelProgress{}, false
 	}
-	p := core.ModelProgress{ModelID: id.String(), State: "importing", DownloadedBytes: job.Done, TotalBytes: job.Total}
+	p := admin.ModelProgress{ModelID: id.String(), State: "importing", DownloadedBytes: job.Done, TotalBytes: job.Total}
 	if job.Total > 0 {
 		p.Progress = float64(job.Done) / float64(job.Total)
 	}
@@ -62,23 +63,23 @@ func (i *imports) progress(id core.ModelID) (core.ModelProgress, bool) {
 
 // Import cuts a local GGUF file into shards; progress may be nil. windows is how many windows the model is to run
 // in, and 0 keeps what is set. An import that was stopped goes on where it was.
-func (l *Library) Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (core.ModelInfo, error) {
+func (l *Library) Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (admin.ModelInfo, error) {
 	if windows < 0 || windows > 64 {
-		return core.ModelInfo{}, core.Errorf(core.CodeInvalidRequest, "windows must be 0 to 64").WithParam("windows")
+		return admin.ModelInfo{}, core.Errorf(core.CodeInvalidRequest, "windows must be 0 to 64").WithParam("windows")
 	}
 	id, err := core.ModelIDFromFile(path)
 	if err != nil {
-		return core.ModelInfo{}, err
+		return admin.ModelInfo{}, err
 	}
 	file, err := os.Stat(path)
 	if err != nil {
-		return core.ModelInfo{}, core.Errorf(core.CodeNotFound, "import: %w", err).WithParam("path")
+		return admin.ModelInfo{}, core.Errorf(core.CodeNotFound, "import: %w", err).WithParam("path")
 	}
 	if err := l.checkQuota(ctx, id, file.Size()); err != nil {
-		return core.ModelInfo{}, err
+		return admin.ModelInfo{}, err
 	}
 	if !l.imports.start(id, file.Size()) {
-		return core.ModelInfo{}, core.Errorf(core.CodeConflict, "model %s is being imported already", id)
+		return admin.ModelInfo{}, core.Errorf(core.CodeConflict, "model %s is being imported already", id)
 	}
 	m, err := l.importFile(ctx, id, path, windows, progress)
 	l.imports.end(id)
@@ -86,7 +87,7 @@ func (l *Library) Import(ctx context.Context, path string, windows int, progress
 		if core.CodeOf(err) != core.CodeCancelled {
 			l.activity("import_failed", id, "Importing "+id.String()+" did not work: "+err.Error(), "error")
 		}
-		return core.ModelInfo{}, err
+		return admin.ModelInfo{}, err
 	}
 	l.changed("model_imported", id, id.String()+" was imported.", "success")
 	return l.info(ctx, m), nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -11,8 +12,8 @@ import (
 )
 
 // Models lists the models in order of their ids.
-func (l *Library) Models(ctx context.Context) []core.ModelInfo {
-	list := []core.ModelInfo{}
+func (l *Library) Models(ctx context.Context) []admin.ModelInfo {
+	list := []admin.ModelInfo{}
 	for _, m := range l.all() {
 		list = append(list, l.info(ctx, m))
 	}
@@ -20,7 +21,7 @@ func (l *Library) Models(ctx context.Context) []core.ModelInfo {
 }
 
 // info describes a model.
-func (l *Library) info(ctx context.Context, m *model) core.ModelInfo {
+func (l *Library) info(ctx context.Context, m *model) admin.ModelInfo {
 	set := l.cfg.Settings()
 	windows := m.windowCount(set)
 	need := m.estimate(set)
@@ -33,11 +34,11 @@ func (l *Library) info(ctx context.Context, m *model) core.ModelInfo {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	in := core.ModelInfo{
+	in := admin.ModelInfo{
 		ID: m.id.String(), Name: m.name(), Architecture: m.manifest.Architecture, Quantization: m.manifest.Quantization,
 		ContextLength: m.traits.context, Layers: m.manifest.Layers, TotalSizeBytes: m.manifest.Size,
 		ShardCount: len(m.manifest.Shards), LoadedShards: []int{}, Windows: min(windows, len(m.manifest.Shards)),
-		Status: m.status(), Mode: "full", Source: "local", Shards: m.shards(byShard), TrustLevel: core.TrustPinned,
+		Status: m.status(), Mode: "full", Source: "local", Shards: m.shards(byShard), TrustLevel: admin.TrustPinned,
 		PeersHosting: nodes, EncryptedPipeline: encrypted,
 		HasFirstShard: m.local[0], HasLastShard: m.local[len(m.local)-1], HFSource: m.source, HasManifest: true, HasHeader: true,
 		EstimatedVRAMMB: need / hardware.MiB, Fits: m.instance != nil || need <= ram+vram,
@@ -49,11 +50,11 @@ func (l *Library) info(ctx context.Context, m *model) core.ModelInfo {
 		}
 	}
 	in.Local = in.HostedShards > 0
-	in.GlobalAvailable = !slices.ContainsFunc(in.Shards, func(s core.ShardInfo) bool { return s.Holders == 0 })
+	in.GlobalAvailable = !slices.ContainsFunc(in.Shards, func(s admin.ShardInfo) bool { return s.Holders == 0 })
 	switch {
 	case in.HostedShards == in.ShardCount:
 	case in.HostedShards == 0:
-		in.Mode, in.Source, in.TrustLevel = "distributed", "network", core.TrustDiscovered
+		in.Mode, in.Source, in.TrustLevel = "distributed", "network", admin.TrustDiscovered
 	case nodes > 0:
 		in.Mode, in.Source = "distributed", "hybrid"
 	default:
@@ -62,7 +63,7 @@ func (l *Library) info(ctx context.Context, m *model) core.ModelInfo {
 	if fetching {
 		in.Acquisition = acquisition(download.State)
 		if download.State == core.DownloadRunning && m.instance == nil {
-			in.Status = core.StatusDownloading
+			in.Status = admin.StatusDownloading
 		}
 	}
 	if m.instance != nil {
@@ -97,27 +98,27 @@ func (m *model) status() string {
 	missing := len(m.missing(m.whole()))
 	switch {
 	case m.flight != nil:
-		return core.StatusLoading
+		return admin.StatusLoading
 	case m.instance != nil && m.instance.span != m.whole():
-		return core.StatusPartial
+		return admin.StatusPartial
 	case m.instance != nil && m.instance.crew == nil:
-		return core.StatusLoading
+		return admin.StatusLoading
 	case m.instance != nil:
-		return core.StatusLoaded
+		return admin.StatusLoaded
 	case missing == 0:
-		return core.StatusReady
+		return admin.StatusReady
 	case missing < len(m.local):
-		return core.StatusPartial
+		return admin.StatusPartial
 	default:
-		return core.StatusAvailable
+		return admin.StatusAvailable
 	}
 }
 
 // shards lists the shards, with as many holders besides this node as byShard says. The mutex is held.
-func (m *model) shards(byShard []int) []core.ShardInfo {
-	list := make([]core.ShardInfo, len(m.manifest.Shards))
+func (m *model) shards(byShard []int) []admin.ShardInfo {
+	list := make([]admin.ShardInfo, len(m.manifest.Shards))
 	for i, s := range m.manifest.Shards {
-		list[i] = core.ShardInfo{
+		list[i] = admin.ShardInfo{
 			Index: i, LayerStart: s.Layers.First, LayerEnd: s.Layers.End, SizeBytes: s.Size, Hash: s.Hash.String(),
 			Local: m.local[i], Locked: m.locked[i], Loaded: m.resident(i), Holders: byShard[i],
 		}
@@ -154,10 +155,10 @@ func (m *model) estimate(set config.Settings) int64 {
 }
 
 // Storage tells what the models take of the disk.
-func (l *Library) Storage(ctx context.Context) core.ShardStorage {
+func (l *Library) Storage(ctx context.Context) admin.ShardStorage {
 	set := l.cfg.Settings()
-	out := core.ShardStorage{
-		Models: []core.ModelStorage{}, MaxDiskMB: set.MaxDiskMB,
+	out := admin.ShardStorage{
+		Models: []admin.ModelStorage{}, MaxDiskMB: set.MaxDiskMB,
 		LocalVRAMMB: l.cfg.Hardware.Snapshot(ctx).GPUVRAMMB,
 	}
 	for _, m := range l.all() {
@@ -171,11 +172,11 @@ func (l *Library) Storage(ctx context.Context) core.ShardStorage {
 	return out
 }
 
-func (m *model) storage(set config.Settings, byShard []int) core.ModelStorage {
+func (m *model) storage(set config.Settings, byShard []int) admin.ModelStorage {
 	need := m.estimate(set)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := core.ModelStorage{
+	s := admin.ModelStorage{
 		ID: m.id.String(), Name: m.name(), TotalSizeBytes: m.manifest.Size, ShardCount: len(m.local),
 		EstimatedVRAMMB: need / hardware.MiB, Shards: m.shards(byShard), Ready: "available",
 	}
@@ -196,17 +197,17 @@ func (m *model) storage(set config.Settings, byShard []int) core.ModelStorage {
 }
 
 // Progress tells how far an import or load of a model is. A model nobody has heard of is in state "unknown".
-func (l *Library) Progress(_ context.Context, id core.ModelID) (core.ModelProgress, error) {
+func (l *Library) Progress(_ context.Context, id core.ModelID) (admin.ModelProgress, error) {
 	if p, ok := l.imports.progress(id); ok {
 		return p, nil
 	}
 	m, err := l.find(id)
 	if err != nil {
-		return core.ModelProgress{ModelID: id.String(), State: "unknown", Message: "This model is not on this PC."}, nil
+		return admin.ModelProgress{ModelID: id.String(), State: "unknown", Message: "This model is not on this PC."}, nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p := core.ModelProgress{ModelID: id.String(), State: m.status(), TotalBytes: m.bytes(m.whole()), TotalShards: len(m.local)}
+	p := admin.ModelProgress{ModelID: id.String(), State: m.status(), TotalBytes: m.bytes(m.whole()), TotalShards: len(m.local)}
 	for i, local := range m.local {
 		if local {
 			p.DownloadedShards++

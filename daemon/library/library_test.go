@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -137,7 +138,7 @@ func (h *house) open() (n int) {
 	return n
 }
 
-func (h *house) model(id core.ModelID) core.ModelInfo {
+func (h *house) model(id core.ModelID) admin.ModelInfo {
 	h.t.Helper()
 	for _, m := range h.Models(h.t.Context()) {
 		if m.ID == id.String() {
@@ -145,7 +146,7 @@ func (h *house) model(id core.ModelID) core.ModelInfo {
 		}
 	}
 	h.t.Fatalf("model %s is not listed", id)
-	return core.ModelInfo{}
+	return admin.ModelInfo{}
 }
 
 // until waits for cond for a while.
@@ -185,7 +186,7 @@ func TestImportAndLoad(t *testing.T) {
 	if last.Done != last.Total || last.Total == 0 {
 		t.Errorf("progress ended at %d of %d", last.Done, last.Total)
 	}
-	if info.ID != "tiny-model-f32" || info.Name != "Tiny_Model-F32" || info.Status != core.StatusReady || info.ShardCount != layers ||
+	if info.ID != "tiny-model-f32" || info.Name != "Tiny_Model-F32" || info.Status != admin.StatusReady || info.ShardCount != layers ||
 		info.HostedShards != layers || !info.GlobalAvailable || !info.HasFirstShard || !info.HasLastShard || !info.Fits ||
 		info.Architecture != "llama" || info.EstimatedVRAMMB < 1 || info.TrustLevel != "Pinned" || !info.Splittable {
 		t.Errorf("imported: %+v", info)
@@ -193,7 +194,7 @@ func TestImportAndLoad(t *testing.T) {
 	id, _ := core.ParseModelID(info.ID)
 	info, err = h.Load(t.Context(), id)
 	must(t, err)
-	if info.Status != core.StatusLoaded || len(info.LoadedShards) != layers || h.open() != 1 {
+	if info.Status != admin.StatusLoaded || len(info.LoadedShards) != layers || h.open() != 1 {
 		t.Errorf("loaded: status %s, shards %v, %d windows", info.Status, info.LoadedShards, h.open())
 	}
 	if _, err := h.Load(t.Context(), id); err != nil || len(h.engine.Windows()) != 1 {
@@ -207,7 +208,7 @@ func TestImportAndLoad(t *testing.T) {
 	if out.Status != "unloaded" || out.SegmentsRemoved != 1 || out.EstimatedFreedMB < 1 || out.ModelName != "Tiny_Model-F32" {
 		t.Errorf("unloaded: %+v", out)
 	}
-	if h.open() != 0 || h.model(id).Status != core.StatusReady {
+	if h.open() != 0 || h.model(id).Status != admin.StatusReady {
 		t.Errorf("after unload: %d windows, status %s", h.open(), h.model(id).Status)
 	}
 	if out, err = h.Unload(t.Context(), id); err != nil || out.SegmentsRemoved != 0 {
@@ -234,7 +235,7 @@ func TestWindows(t *testing.T) {
 		t.Errorf("%d windows reported", info.Windows)
 	}
 	h.bring("m", 2)
-	if h.model(id).Status != core.StatusReady {
+	if h.model(id).Status != admin.StatusReady {
 		t.Error("a model whose number of windows changed stays in memory")
 	}
 	if _, err := h.say("m"); err != nil || h.open() != 2 {
@@ -293,7 +294,7 @@ func TestShardsInAndOutOfMemory(t *testing.T) {
 	if !slices.Equal(out.RemainingLoaded, []int{1, 2, 3, 4, 5}) || out.Status != "unloaded" {
 		t.Errorf("without shard 0: %+v", out)
 	}
-	if h.open() != 1 || h.model(id).Status != core.StatusPartial {
+	if h.open() != 1 || h.model(id).Status != admin.StatusPartial {
 		t.Errorf("%d windows, status %s", h.open(), h.model(id).Status)
 	}
 	_, err = h.say("m")
@@ -322,7 +323,7 @@ func TestShardsInAndOutOfMemory(t *testing.T) {
 		_, err = h.UnloadShard(ctx, id, i)
 		must(t, err)
 	}
-	if h.open() != 0 || h.model(id).Status != core.StatusReady {
+	if h.open() != 0 || h.model(id).Status != admin.StatusReady {
 		t.Errorf("the last shard out: %d windows, status %s", h.open(), h.model(id).Status)
 	}
 	_, err = h.LoadShard(ctx, id, layers)

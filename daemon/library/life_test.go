@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -37,7 +38,7 @@ func TestCrashEndsRequestsAndRestarts(t *testing.T) {
 	again, err := h.Acquire(t.Context(), "m")
 	must(t, err)
 	again.Release()
-	if status := h.model(id).Status; status != core.StatusLoaded {
+	if status := h.model(id).Status; status != admin.StatusLoaded {
 		t.Errorf("status %s", status)
 	}
 }
@@ -60,7 +61,7 @@ func TestModelThatKeepsCrashingStaysDown(t *testing.T) {
 		t.Errorf("%d workers were started, want %d", n, maxCrashes)
 	}
 	info := h.model(id)
-	if info.Status != core.StatusReady || info.LastError == "" {
+	if info.Status != admin.StatusReady || info.LastError == "" {
 		t.Errorf("status %s, last error %q", info.Status, info.LastError)
 	}
 	_, err = h.say("m")
@@ -125,7 +126,7 @@ func TestLoadedModelsComeBack(t *testing.T) {
 	again := furnish(t, dir, fake.Config{})
 	until(t, "both models are loaded again", func() bool { return again.open() == 3 })
 	until(t, "the status says so", func() bool {
-		return again.model(id).Status == core.StatusLoaded && len(again.model(part).LoadedShards) == 1
+		return again.model(id).Status == admin.StatusLoaded && len(again.model(part).LoadedShards) == 1
 	})
 }
 
@@ -175,7 +176,7 @@ func TestLoadGoesOnWhenTheCallerLeaves(t *testing.T) {
 	if _, err := h.Load(gone, id); err != nil {
 		wantCode(t, err, core.CodeCancelled)
 	}
-	until(t, "the load ends", func() bool { return h.model(id).Status == core.StatusLoaded })
+	until(t, "the load ends", func() bool { return h.model(id).Status == admin.StatusLoaded })
 }
 
 func TestTooLittleMemory(t *testing.T) {
@@ -203,7 +204,7 @@ func TestIdleModelMakesRoom(t *testing.T) {
 	must(t, err)
 	lease, err := h.Acquire(t.Context(), "used")
 	must(t, err)
-	if !h.makeRoom(t.Context()) || h.model(old).Status != core.StatusReady || h.model(used).Status != core.StatusLoaded {
+	if !h.makeRoom(t.Context()) || h.model(old).Status != admin.StatusReady || h.model(used).Status != admin.StatusLoaded {
 		t.Errorf("old is %s, used is %s", h.model(old).Status, h.model(used).Status)
 	}
 	if h.makeRoom(t.Context()) {

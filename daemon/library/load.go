@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 	"github.com/shoal-p2p/shoal/daemon/store"
@@ -22,16 +23,16 @@ type flight struct {
 }
 
 // Load brings a whole model into memory and returns when it can answer. A model that is loaded stays as it is.
-func (l *Library) Load(ctx context.Context, id core.ModelID) (core.ModelInfo, error) {
+func (l *Library) Load(ctx context.Context, id core.ModelID) (admin.ModelInfo, error) {
 	m, err := l.find(id)
 	if err != nil {
-		return core.ModelInfo{}, err
+		return admin.ModelInfo{}, err
 	}
 	m.mu.Lock()
 	m.broken = false
 	m.mu.Unlock()
 	if err := l.load(ctx, m, m.whole()); err != nil {
-		return core.ModelInfo{}, err
+		return admin.ModelInfo{}, err
 	}
 	return l.info(ctx, m), nil
 }
@@ -223,14 +224,14 @@ func (l *Library) retire(ctx context.Context, m *model) (ended bool, err error) 
 
 // Unload takes a model out of memory; its requests end with CodeNotReady. A load under way is stopped. For a time
 // nothing of it is loaded for later.
-func (l *Library) Unload(ctx context.Context, id core.ModelID) (core.ModelUnloaded, error) {
+func (l *Library) Unload(ctx context.Context, id core.ModelID) (admin.ModelUnloaded, error) {
 	m, err := l.find(id)
 	if err != nil {
-		return core.ModelUnloaded{}, err
+		return admin.ModelUnloaded{}, err
 	}
 	m.abort()
 	if err := m.enter(ctx); err != nil {
-		return core.ModelUnloaded{}, err
+		return admin.ModelUnloaded{}, err
 	}
 	defer m.leave()
 	if !l.Paused() {
@@ -254,8 +255,8 @@ func (m *model) abort() {
 func everyStage(*stage) bool { return true }
 
 // unload ends the model's instance and those of its stages that which accepts. The gate is held.
-func (l *Library) unload(ctx context.Context, m *model, which func(*stage) bool) (core.ModelUnloaded, error) {
-	out := core.ModelUnloaded{Status: "unloaded", ModelID: m.id.String(), ModelName: m.name()}
+func (l *Library) unload(ctx context.Context, m *model, which func(*stage) bool) (admin.ModelUnloaded, error) {
+	out := admin.ModelUnloaded{Status: "unloaded", ModelID: m.id.String(), ModelName: m.name()}
 	in := l.end(m)
 	stages, freed := l.endStages(m, which)
 	if err := l.cfg.Store.ForgetLoaded(ctx, m.id); err != nil {
@@ -275,10 +276,10 @@ func (l *Library) unload(ctx context.Context, m *model, which func(*stage) bool)
 
 // LoadShard brings a shard into memory beside those of the model that are there. A window has no holes, so shards
 // between come along.
-func (l *Library) LoadShard(ctx context.Context, id core.ModelID, index int) (core.ShardLoaded, error) {
+func (l *Library) LoadShard(ctx context.Context, id core.ModelID, index int) (admin.ShardLoaded, error) {
 	m, err := l.findShard(id, index)
 	if err != nil {
-		return core.ShardLoaded{}, err
+		return admin.ShardLoaded{}, err
 	}
 	m.mu.Lock()
 	s, local := span{index, index + 1}, m.local[index]
@@ -288,24 +289,24 @@ func (l *Library) LoadShard(ctx context.Context, id core.ModelID, index int) (co
 	m.broken = false
 	m.mu.Unlock()
 	if !local {
-		return core.ShardLoaded{}, core.Errorf(core.CodeConflict, "shard %d of %s is not on this disk", index, id)
+		return admin.ShardLoaded{}, core.Errorf(core.CodeConflict, "shard %d of %s is not on this disk", index, id)
 	}
 	if err := l.load(ctx, m, s); err != nil {
-		return core.ShardLoaded{}, err
+		return admin.ShardLoaded{}, err
 	}
-	return core.ShardLoaded{Status: "loaded", ModelID: id.String(), ShardIndex: index, LoadedShards: m.inMemory()}, nil
+	return admin.ShardLoaded{Status: "loaded", ModelID: id.String(), ShardIndex: index, LoadedShards: m.inMemory()}, nil
 }
 
 // UnloadShard takes a shard out of memory. A window has no holes: of the shards before and after it, the longer run
 // stays, the one before if both are as long. Without a shard left the model is unloaded.
-func (l *Library) UnloadShard(ctx context.Context, id core.ModelID, index int) (core.ShardUnloaded, error) {
+func (l *Library) UnloadShard(ctx context.Context, id core.ModelID, index int) (admin.ShardUnloaded, error) {
 	m, err := l.findShard(id, index)
 	if err != nil {
-		return core.ShardUnloaded{}, err
+		return admin.ShardUnloaded{}, err
 	}
 	in := m.current()
 	if in == nil || !in.span.has(index) {
-		return core.ShardUnloaded{}, core.Errorf(core.CodeConflict, "shard %d of %s is not in memory", index, id)
+		return admin.ShardUnloaded{}, core.Errorf(core.CodeConflict, "shard %d of %s is not in memory", index, id)
 	}
 	rest := span{in.span.first, index}
 	if after := (span{index + 1, in.span.end}); after.len() > rest.len() {
@@ -317,9 +318,9 @@ func (l *Library) UnloadShard(ctx context.Context, id core.ModelID, index int) (
 		err = l.load(ctx, m, rest)
 	}
 	if err != nil {
-		return core.ShardUnloaded{}, err
+		return admin.ShardUnloaded{}, err
 	}
-	return core.ShardUnloaded{Status: "unloaded", ModelID: id.String(), ShardIndex: index, RemainingLoaded: m.inMemory()}, nil
+	return admin.ShardUnloaded{Status: "unloaded", ModelID: id.String(), ShardIndex: index, RemainingLoaded: m.inMemory()}, nil
 }
 
 // inMemory lists the shards that are in memory.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/gguf"
 )
@@ -18,17 +19,17 @@ import (
 const maxRawText = 200
 
 // Metadata returns what the model's header says. Without a header it is an error of code CodeInvalidRequest.
-func (l *Library) Metadata(_ context.Context, id core.ModelID) (core.Metadata, error) {
+func (l *Library) Metadata(_ context.Context, id core.ModelID) (admin.Metadata, error) {
 	m, err := l.find(id)
 	if err != nil {
-		return core.Metadata{}, err
+		return admin.Metadata{}, err
 	}
 	f, err := l.header(m)
 	if errors.Is(err, fs.ErrNotExist) {
-		return core.Metadata{}, core.Errorf(core.CodeInvalidRequest, "model %s has no header file here", id)
+		return admin.Metadata{}, core.Errorf(core.CodeInvalidRequest, "model %s has no header file here", id)
 	}
 	if err != nil {
-		return core.Metadata{}, err
+		return admin.Metadata{}, err
 	}
 	return describe(m, f), nil
 }
@@ -42,8 +43,8 @@ func readHeader(path string, size int64) (*gguf.File, error) {
 	return gguf.Read(f, size)
 }
 
-func describe(m *model, f *gguf.File) core.Metadata {
-	var out core.Metadata
+func describe(m *model, f *gguf.File) admin.Metadata {
+	var out admin.Metadata
 	out.ModelID = m.id.String()
 	out.General.Name, _ = f.String("general.name")
 	out.General.Architecture = f.Architecture()
@@ -87,19 +88,19 @@ func token(f *gguf.File, key string) *int {
 }
 
 // raw lists every value in order of the keys, without the vocabulary.
-func raw(f *gguf.File) []core.MetadataKV {
-	out := make([]core.MetadataKV, 0, len(f.KVs))
+func raw(f *gguf.File) []admin.MetadataKV {
+	out := make([]admin.MetadataKV, 0, len(f.KVs))
 	for _, kv := range f.KVs {
 		if v := reflect.ValueOf(kv.Value); v.Kind() == reflect.Slice {
 			if strings.HasPrefix(kv.Key, "tokenizer.") {
 				continue
 			}
-			out = append(out, core.MetadataKV{Key: kv.Key, Value: fmt.Sprintf("[array of %d items]", v.Len())})
+			out = append(out, admin.MetadataKV{Key: kv.Key, Value: fmt.Sprintf("[array of %d items]", v.Len())})
 			continue
 		}
-		out = append(out, core.MetadataKV{Key: kv.Key, Value: shorten(kv.Value)})
+		out = append(out, admin.MetadataKV{Key: kv.Key, Value: shorten(kv.Value)})
 	}
-	slices.SortFunc(out, func(a, b core.MetadataKV) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(out, func(a, b admin.MetadataKV) int { return strings.Compare(a.Key, b.Key) })
 	return out
 }
 

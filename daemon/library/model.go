@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine/arch"
 	"github.com/shoal-p2p/shoal/daemon/gguf"
@@ -45,7 +46,7 @@ type model struct {
 	mu       sync.Mutex // guards all below
 	local    []bool     // by shard: on this disk
 	locked   map[int]bool
-	source   *core.HFSource
+	source   *admin.HFSource
 	windows  int // its own setting; 0 follows the settings
 	instance *instance
 	stages   map[stageKey]*stage // windows beside the instance

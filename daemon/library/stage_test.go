@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine/fake"
@@ -166,8 +167,8 @@ type elsewhere struct {
 
 func (e elsewhere) Holders(core.ModelID, core.Digest, int) ([]int, int) { return e.byShard, 1 }
 
-func (e elsewhere) Download(id core.ModelID) (core.Download, bool) {
-	return core.Download{ModelID: id.String(), State: e.state}, e.state != ""
+func (e elsewhere) Download(id core.ModelID) (admin.Download, bool) {
+	return admin.Download{ModelID: id.String(), State: e.state}, e.state != ""
 }
 
 func TestModelsOfTheSwarm(t *testing.T) {
@@ -187,13 +188,13 @@ func TestModelsOfTheSwarm(t *testing.T) {
 			t.Errorf("%v: auto: %v", byShard, err)
 		}
 	}
-	check([]int{1, 1, 0, 0, 0, 0}, "", core.StatusPartial, "hybrid", false)
-	check([]int{1, 1, 2, 0, 0, 1}, "", core.StatusPartial, "hybrid", true)
-	check([]int{1, 1, 1, 0, 0, 0}, core.DownloadRunning, core.StatusDownloading, "hybrid", true)
+	check([]int{1, 1, 0, 0, 0, 0}, "", admin.StatusPartial, "hybrid", false)
+	check([]int{1, 1, 2, 0, 0, 1}, "", admin.StatusPartial, "hybrid", true)
+	check([]int{1, 1, 1, 0, 0, 0}, core.DownloadRunning, admin.StatusDownloading, "hybrid", true)
 	for i := 3; i < layers; i++ {
 		must(t, h.DeleteShard(t.Context(), id, i))
 	}
-	check([]int{1, 1, 1, 1, 1, 1}, "", core.StatusAvailable, "network", true)
+	check([]int{1, 1, 1, 1, 1, 1}, "", admin.StatusAvailable, "network", true)
 	must(t, h.Refresh(t.Context(), id, -1))
 }
 

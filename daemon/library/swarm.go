@@ -3,6 +3,7 @@ package library
 import (
 	"context"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
@@ -13,7 +14,7 @@ type Neighbours interface {
 	// Holders counts, by shard, the nodes besides this one that can be reached and have it, and those that have any.
 	Holders(id core.ModelID, manifest core.Digest, shards int) (byShard []int, nodes int)
 	// Download tells how far a model is that is being fetched.
-	Download(id core.ModelID) (core.Download, bool)
+	Download(id core.ModelID) (admin.Download, bool)
 }
 
 // Blueprint is what a chain for a model is planned from.
@@ -30,7 +31,7 @@ type Blueprint struct {
 	Context  int               // tokens that the model was trained for
 	Refusal  string            // why it may not run as windows; "" if it may
 	HalfRows bool              // its hidden states may travel as half floats
-	Source   *core.HFSource
+	Source   *admin.HFSource
 	Text     Text
 }
 
@@ -187,9 +188,9 @@ func (l *Library) holders(m *model) (byShard []int, nodes int) {
 }
 
 // download is how far the model is that is being fetched.
-func (l *Library) download(id core.ModelID) (core.Download, bool) {
+func (l *Library) download(id core.ModelID) (admin.Download, bool) {
 	if l.cfg.Neighbours == nil {
-		return core.Download{}, false
+		return admin.Download{}, false
 	}
 	return l.cfg.Neighbours.Download(id)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine/fake"
@@ -138,7 +139,7 @@ func TestIdleModelLeavesStagesInUse(t *testing.T) {
 	w, leave, err := h.Window(t.Context(), id, h.digest(id), 0, 2, WindowOptions{})
 	must(t, err)
 	h.change(func(s *config.Settings) { s.IdleUnloadSeconds = 1 })
-	within(t, "the model is unloaded", func() bool { return h.model(id).Status == core.StatusReady })
+	within(t, "the model is unloaded", func() bool { return h.model(id).Status == admin.StatusReady })
 	if closed(w.Done()) || h.open() != 1 {
 		t.Errorf("a window in use ended: %v, %d windows", closed(w.Done()), h.open())
 	}

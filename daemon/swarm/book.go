@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/store"
 )
@@ -70,9 +71,9 @@ func newBook(list []store.Peer, save func(context.Context, store.Peer) error, no
 
 // The ways to be connected to a peer.
 const (
-	connectionNone    = core.ConnectionNone
-	connectionDirect  = core.ConnectionDirect
-	connectionRelayed = core.ConnectionRelayed
+	connectionNone    = admin.ConnectionNone
+	connectionDirect  = admin.ConnectionDirect
+	connectionRelayed = admin.ConnectionRelayed
 )
 
 // update changes what is known of a peer; a new one takes the place of the one that was not seen for longest.

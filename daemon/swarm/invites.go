@@ -7,6 +7,7 @@ import (
 
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/store"
 	"github.com/shoal-p2p/shoal/daemon/swarm/invite"
@@ -20,19 +21,19 @@ const (
 
 // NewInvite writes an invite that lets one PC in until ttl is over (0 is InviteLifetime). A node that is in no swarm
 // makes one first and is its founder.
-func (s *Swarm) NewInvite(ctx context.Context, ttl time.Duration) (core.NetworkCode, error) {
+func (s *Swarm) NewInvite(ctx context.Context, ttl time.Duration) (admin.NetworkCode, error) {
 	if ttl == 0 {
 		ttl = InviteLifetime
 	}
 	if ttl < 0 || ttl > maxLifetime {
-		return core.NetworkCode{}, core.Errorf(core.CodeInvalidRequest, "an invite is good for at most %s", maxLifetime)
+		return admin.NetworkCode{}, core.Errorf(core.CodeInvalidRequest, "an invite is good for at most %s", maxLifetime)
 	}
 	t, err := s.found(ctx)
 	if err != nil {
-		return core.NetworkCode{}, err
+		return admin.NetworkCode{}, err
 	}
 	if !t.members.belongs(s.self) {
-		return core.NetworkCode{}, core.Errorf(core.CodeForbidden, "this node is no member of its swarm")
+		return admin.NetworkCode{}, core.Errorf(core.CodeForbidden, "this node is no member of its swarm")
 	}
 	id, secret := invite.NewID()
 	now := time.Now().Truncate(time.Second)
@@ -41,13 +42,13 @@ func (s *Swarm) NewInvite(ctx context.Context, ttl time.Duration) (core.NetworkC
 		ID: id, Secret: secret, Expires: now.Add(ttl),
 	})
 	if err != nil {
-		return core.NetworkCode{}, err
+		return admin.NetworkCode{}, err
 	}
 	kept := store.Invite{ID: id, SecretHash: secret.Hash(), Created: now, Expires: now.Add(ttl)}
 	if err := s.cfg.Store.AddInvite(ctx, kept); err != nil {
-		return core.NetworkCode{}, err
+		return admin.NetworkCode{}, err
 	}
-	return core.NetworkCode{
+	return admin.NetworkCode{
 		Code: code, NodeID: s.self.String(), Phase: s.Phase(), PeerCount: t.connected(), InviteID: id, ExpiresAt: kept.Expires,
 	}, nil
 }
@@ -57,7 +58,7 @@ const worthShowing = time.Minute
 
 // NetworkCode returns the newest invite that this run of the node wrote while it is open, or else writes one; fresh
 // always writes one. Codes are not kept on disk.
-func (s *Swarm) NetworkCode(ctx context.Context, fresh bool) (core.NetworkCode, error) {
+func (s *Swarm) NetworkCode(ctx context.Context, fresh bool) (admin.NetworkCode, error) {
 	s.coding.Lock()
 	defer s.coding.Unlock()
 	if !fresh && s.stillOpen(ctx, s.code) {
@@ -75,25 +76,25 @@ func (s *Swarm) NetworkCode(ctx context.Context, fresh bool) (core.NetworkCode, 
 }
 
 // stillOpen tells whether a code still lets somebody in.
-func (s *Swarm) stillOpen(ctx context.Context, code core.NetworkCode) bool {
+func (s *Swarm) stillOpen(ctx context.Context, code admin.NetworkCode) bool {
 	if code.Code == "" || time.Until(code.ExpiresAt) < worthShowing {
 		return false
 	}
 	list, err := s.Invites(ctx)
-	return err == nil && slices.ContainsFunc(list, func(i core.Invite) bool {
-		return i.ID == code.InviteID && i.State == core.InviteOpen
+	return err == nil && slices.ContainsFunc(list, func(i admin.Invite) bool {
+		return i.ID == code.InviteID && i.State == admin.InviteOpen
 	})
 }
 
 // Invites lists the invites this node wrote, newest first, with who joined.
-func (s *Swarm) Invites(ctx context.Context) ([]core.Invite, error) {
+func (s *Swarm) Invites(ctx context.Context) ([]admin.Invite, error) {
 	list, err := s.cfg.Store.Invites(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]core.Invite, len(list))
+	out := make([]admin.Invite, len(list))
 	for i, kept := range list {
-		out[i] = core.Invite{
+		out[i] = admin.Invite{
 			ID: kept.ID, State: state(kept, time.Now()), CreatedAt: kept.Created, ExpiresAt: kept.Expires,
 			UsedBy: kept.UsedBy.String(), Nickname: kept.Nickname,
 		}
@@ -107,13 +108,13 @@ func (s *Swarm) Invites(ctx context.Context) ([]core.Invite, error) {
 func state(i store.Invite, now time.Time) string {
 	switch {
 	case !i.UsedBy.IsZero():
-		return core.InviteUsed
+		return admin.InviteUsed
 	case i.Revoked:
-		return core.InviteRevoked
+		return admin.InviteRevoked
 	case !now.Before(i.Expires):
-		return core.InviteExpired
+		return admin.InviteExpired
 	}
-	return core.InviteOpen
+	return admin.InviteOpen
 }
 
 // RevokeInvite makes an unused invite worthless. The error has code CodeNotFound or CodeConflict.

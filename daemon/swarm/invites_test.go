@@ -8,6 +8,7 @@ import (
 
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/store"
 	"github.com/shoal-p2p/shoal/daemon/swarm/invite"
@@ -15,7 +16,7 @@ import (
 )
 
 // newCode writes an invite at n.
-func newCode(t *testing.T, n *node) core.NetworkCode {
+func newCode(t *testing.T, n *node) admin.NetworkCode {
 	t.Helper()
 	code, err := n.NewInvite(t.Context(), 0)
 	if err != nil {

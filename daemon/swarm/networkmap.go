@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -12,15 +13,15 @@ const unknownRegion = "??"
 
 // NetworkMap counts nodes, holders and demand by region, from what the peers announce and what this node last did;
 // region is where this node is.
-func (s *Swarm) NetworkMap(region string) core.NetworkMap {
+func (s *Swarm) NetworkMap(region string) admin.NetworkMap {
 	own := s.announcement()
 	own.Region = region
 	return networkMap(append(s.Announcements(), own))
 }
 
 // networkMap is NetworkMap of a list of nodes.
-func networkMap(nodes []core.Announcement) core.NetworkMap {
-	m := core.NetworkMap{Regions: map[string]core.Region{}}
+func networkMap(nodes []core.Announcement) admin.NetworkMap {
+	m := admin.NetworkMap{Regions: map[string]admin.Region{}}
 	everywhere := map[string]bool{}
 	for _, a := range nodes {
 		name := a.Region
@@ -29,7 +30,7 @@ func networkMap(nodes []core.Announcement) core.NetworkMap {
 		}
 		r, ok := m.Regions[name]
 		if !ok {
-			r = core.Region{Models: map[string]int{}, Demand: map[string]int{}, ReplicationTarget: map[string]int{}, CoverageGaps: []string{}}
+			r = admin.Region{Models: map[string]int{}, Demand: map[string]int{}, ReplicationTarget: map[string]int{}, CoverageGaps: []string{}}
 		}
 		if !a.Anchor {
 			r.Total++

@@ -5,11 +5,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // Peers lists the members this node has met, the connected ones first.
-func (s *Swarm) Peers() []core.PeerInfo {
+func (s *Swarm) Peers() []admin.PeerInfo {
 	t, err := s.session()
 	if err != nil {
 		return nil
@@ -17,14 +18,14 @@ func (s *Swarm) Peers() []core.PeerInfo {
 	return t.peers()
 }
 
-func (t *session) peers() []core.PeerInfo {
-	out := []core.PeerInfo{}
+func (t *session) peers() []admin.PeerInfo {
+	out := []admin.PeerInfo{}
 	for _, e := range t.book.all() {
 		if e.ID != t.self && (t.members.belongs(e.ID) || e.Anchor) {
 			out = append(out, t.describe(e))
 		}
 	}
-	slices.SortFunc(out, func(a, b core.PeerInfo) int {
+	slices.SortFunc(out, func(a, b admin.PeerInfo) int {
 		if d := cmp.Compare(connectionRank(a), connectionRank(b)); d != 0 {
 			return d
 		}
@@ -33,7 +34,7 @@ func (t *session) peers() []core.PeerInfo {
 	return out
 }
 
-func connectionRank(p core.PeerInfo) int {
+func connectionRank(p admin.PeerInfo) int {
 	return slices.Index([]string{connectionDirect, connectionRelayed, connectionNone}, p.Connection)
 }
 
@@ -49,8 +50,8 @@ func (t *session) healthy(e entry) bool {
 	return time.Since(heard) < healthyFor
 }
 
-func (t *session) describe(e entry) core.PeerInfo {
-	p := core.PeerInfo{
+func (t *session) describe(e entry) admin.PeerInfo {
+	p := admin.PeerInfo{
 		NodeID: e.ID, Nickname: e.Nickname, LatencyMS: float64(e.rtt) / float64(time.Millisecond), TrustScore: e.Trust,
 		Healthy: t.healthy(e), IsLANPeer: e.lan,
 		Connection: e.connection, Addresses: append([]string{}, e.Addresses...), LastSeen: e.LastSeen, Anchor: e.Anchor,

@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/identity"
 	"github.com/shoal-p2p/shoal/daemon/secret"
@@ -55,7 +56,7 @@ type Swarm struct {
 	joining sync.Mutex // one change of network at a time
 
 	coding sync.Mutex // guards code
-	code   core.NetworkCode
+	code   admin.NetworkCode
 
 	mu       sync.Mutex
 	stopped  bool // Run has ended

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/identity"
 	"github.com/shoal-p2p/shoal/daemon/secret"
@@ -178,7 +179,7 @@ func TestJoinByInvite(t *testing.T) {
 		return connected(a, b, connectionDirect) && connected(b, a, connectionDirect) && a.Phase() == "established"
 	})
 	invites, err := a.Invites(t.Context())
-	if err != nil || len(invites) != 1 || invites[0].UsedBy != b.Self().String() || invites[0].State != core.InviteUsed || invites[0].Nickname != "bob" {
+	if err != nil || len(invites) != 1 || invites[0].UsedBy != b.Self().String() || invites[0].State != admin.InviteUsed || invites[0].Nickname != "bob" {
 		t.Errorf("the issuer's list: %+v, %v", invites, err)
 	}
 	eventually(t, "round trip", 5*time.Second, func() bool { _, ok := b.PeerRTT(a.Self()); return ok })

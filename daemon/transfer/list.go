@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/store"
 )
@@ -13,10 +14,10 @@ import (
 const sourcePeers = "p2p"
 
 // List is the queue, oldest first.
-func (m *Manager) List() []core.Download {
+func (m *Manager) List() []admin.Download {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list := []core.Download{}
+	list := []admin.Download{}
 	for _, t := range m.ordered() {
 		list = append(list, t.download(time.Now()))
 	}
@@ -24,8 +25,8 @@ func (m *Manager) List() []core.Download {
 }
 
 // download describes a task. The Manager's mutex is held.
-func (t *task) download(now time.Time) core.Download {
-	d := core.Download{ModelID: t.id.String(), Source: sourcePeers, Shards: []core.ShardProgress{}}
+func (t *task) download(now time.Time) admin.Download {
+	d := admin.Download{ModelID: t.id.String(), Source: sourcePeers, Shards: []admin.ShardProgress{}}
 	parts := map[int]*part{}
 	if f := t.fetch; f != nil {
 		f.mu.Lock()
@@ -42,7 +43,7 @@ func (t *task) download(now time.Time) core.Download {
 			states[state] = true
 			continue
 		}
-		s := core.ShardProgress{Index: row.Shard, State: state, DownloadedBytes: row.Bytes, TotalBytes: row.Size, Source: sourcePeers, Peers: []string{}}
+		s := admin.ShardProgress{Index: row.Shard, State: state, DownloadedBytes: row.Bytes, TotalBytes: row.Size, Source: sourcePeers, Peers: []string{}}
 		if p := parts[row.Shard]; p != nil && !p.finished {
 			s.DownloadedBytes, s.SpeedBytesPerSec = p.bytes, int64(p.speed.perSecond(now))
 			for peer := range p.peers {
@@ -59,7 +60,7 @@ func (t *task) download(now time.Time) core.Download {
 		d.SpeedBytesPerSec += s.SpeedBytesPerSec
 		d.Shards = append(d.Shards, s)
 	}
-	slices.SortFunc(d.Shards, func(a, b core.ShardProgress) int { return a.Index - b.Index })
+	slices.SortFunc(d.Shards, func(a, b admin.ShardProgress) int { return a.Index - b.Index })
 	for _, state := range []string{core.DownloadRunning, core.DownloadQueued, core.DownloadPaused, core.DownloadFailed, core.DownloadDone} {
 		if states[state] {
 			d.State = state
@@ -70,16 +71,16 @@ func (t *task) download(now time.Time) core.Download {
 }
 
 // Progress sums up one model for GET /api/admin/models/{id}/status; ok is false if nothing of it is in the queue.
-func (m *Manager) Progress(id core.ModelID) (p core.ModelProgress, ok bool) {
+func (m *Manager) Progress(id core.ModelID) (p admin.ModelProgress, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.tasks[id]
 	if t == nil {
-		return core.ModelProgress{}, false
+		return admin.ModelProgress{}, false
 	}
 	d := t.download(time.Now())
-	p = core.ModelProgress{
-		ModelID: d.ModelID, State: core.StatusDownloading, DownloadedBytes: d.DownloadedBytes, TotalBytes: d.TotalBytes,
+	p = admin.ModelProgress{
+		ModelID: d.ModelID, State: admin.StatusDownloading, DownloadedBytes: d.DownloadedBytes, TotalBytes: d.TotalBytes,
 		TotalShards: len(d.Shards), Message: d.Error,
 	}
 	for _, s := range d.Shards {
@@ -91,7 +92,7 @@ func (m *Manager) Progress(id core.ModelID) (p core.ModelProgress, ok bool) {
 	case core.DownloadFailed:
 		p.State = "failed"
 	case core.DownloadDone:
-		p.State = core.StatusReady
+		p.State = admin.StatusReady
 	case core.DownloadQueued:
 		p.Message = cmp.Or(p.Message, "Waiting for a source.")
 	}

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/event"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
@@ -336,7 +337,7 @@ func TestFetchFromSeveral(t *testing.T) {
 					t.Errorf("source %d was not used", i)
 				}
 			}
-			if p, ok := c.Progress(c.id); !ok || p.State != core.StatusReady || p.DownloadedShards != last+1 || p.Progress != 1 {
+			if p, ok := c.Progress(c.id); !ok || p.State != admin.StatusReady || p.DownloadedShards != last+1 || p.Progress != 1 {
 				t.Errorf("progress %+v", p)
 			}
 			c.mu.Lock()

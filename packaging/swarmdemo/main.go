@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/shoal-p2p/shoal/assets"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/e2e"
 )
@@ -214,7 +215,7 @@ func (d *demo) drop(ctx context.Context, _ string) error {
 		d.tell("%s has %s", n.Name, held(n.Shards(ctx, d.id)))
 	}
 	d.say("node-1 plans a chain.")
-	report, err := one.PlanUntil(ctx, d.id, func(r core.PlanReport) bool { return r.Possible && r.Route == core.RouteDistributed })
+	report, err := one.PlanUntil(ctx, d.id, func(r admin.PlanReport) bool { return r.Possible && r.Route == core.RouteDistributed })
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, report.Text)
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -67,7 +68,7 @@ func (c *Conversation) Running() *Turn {
 
 // Ask adds the user's message and an empty answer, and returns the request for it. It does nothing and returns nil
 // for an empty message, or while an answer is being written.
-func (c *Conversation) Ask(text string, m core.ModelInfo, now time.Time) *core.GenerateRequest {
+func (c *Conversation) Ask(text string, m admin.ModelInfo, now time.Time) *core.GenerateRequest {
 	if Line(text, 8) == "" || c.Running() != nil {
 		return nil
 	}
@@ -76,7 +77,7 @@ func (c *Conversation) Ask(text string, m core.ModelInfo, now time.Time) *core.G
 }
 
 // Retry drops the last answer and returns the request that asks for it again; nil where there is nothing to retry.
-func (c *Conversation) Retry(m core.ModelInfo, now time.Time) *core.GenerateRequest {
+func (c *Conversation) Retry(m admin.ModelInfo, now time.Time) *core.GenerateRequest {
 	n := len(c.Turns)
 	if n < 2 || c.Turns[n-1].User || c.Running() != nil {
 		return nil
@@ -85,7 +86,7 @@ func (c *Conversation) Retry(m core.ModelInfo, now time.Time) *core.GenerateRequ
 	return c.begin(m, now)
 }
 
-func (c *Conversation) begin(m core.ModelInfo, now time.Time) *core.GenerateRequest {
+func (c *Conversation) begin(m admin.ModelInfo, now time.Time) *core.GenerateRequest {
 	req := &core.GenerateRequest{Model: m.ID, Requester: "screen", Messages: c.messages()}
 	req.Sampling.Temperature, req.Sampling.TopP, req.Sampling.MinP = 0.7, 0.95, 0.05
 	c.ModelID, c.sent, c.first, c.tokens, c.route = m.ID, now, time.Time{}, 0, core.Route{}

@@ -5,10 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-var demo = core.ModelInfo{ID: "demo", Name: "Demo"}
+var demo = admin.ModelInfo{ID: "demo", Name: "Demo"}
 
 func TestConversationKeepsItsTurns(t *testing.T) {
 	var c Conversation

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 )
 
 // Reach is how a PC of the swarm is reached.
@@ -97,7 +97,7 @@ func (s *Snapshot) friends() (n int) {
 	return n
 }
 
-func online(p core.PeerInfo) bool { return p.Connection != core.ConnectionNone && p.Connection != "" }
+func online(p admin.PeerInfo) bool { return p.Connection != admin.ConnectionNone && p.Connection != "" }
 
 // FriendsOnline says how many friends are online; it is empty while none is.
 func FriendsOnline(s *Snapshot) Text {
@@ -167,7 +167,7 @@ func (s *Snapshot) thisPC() FriendRow {
 	return r
 }
 
-func (s *Snapshot) friendRow(p core.PeerInfo, now time.Time) FriendRow {
+func (s *Snapshot) friendRow(p admin.PeerInfo, now time.Time) FriendRow {
 	r := FriendRow{ID: p.NodeID.String(), Name: s.FriendName(p.NodeID.String()), Reach: reachOf(p), Models: s.holdings(p.HeldShards)}
 	if gpu := Line(p.GPU, 48); gpu != "" {
 		r.Details = append(r.Details, gpu)
@@ -190,7 +190,7 @@ func (s *Snapshot) friendRow(p core.PeerInfo, now time.Time) FriendRow {
 }
 
 // presence says whether a PC is there.
-func presence(p core.PeerInfo, now time.Time) (Text, State) {
+func presence(p admin.PeerInfo, now time.Time) (Text, State) {
 	switch {
 	case !online(p) && p.LastSeen.IsZero():
 		return T("Offline"), StateStarting
@@ -208,11 +208,11 @@ func presence(p core.PeerInfo, now time.Time) (Text, State) {
 	return T("Online"), StateReady
 }
 
-func reachOf(p core.PeerInfo) Reach {
+func reachOf(p admin.PeerInfo) Reach {
 	switch {
 	case !online(p):
 		return ReachNone
-	case p.Connection == core.ConnectionRelayed:
+	case p.Connection == admin.ConnectionRelayed:
 		return ReachRelay
 	case p.IsLANPeer:
 		return ReachNear
@@ -232,7 +232,7 @@ func ping(ms float64) string {
 }
 
 // mismatch says that a PC runs something else than this one.
-func (s *Snapshot) mismatch(p core.PeerInfo) Text {
+func (s *Snapshot) mismatch(p admin.PeerInfo) Text {
 	theirs, ours := Line(p.Version, 24), Line(s.Version.Version, 24)
 	_, engine, _ := strings.Cut(s.Version.Engine, " ") // "llama.cpp v0.5.0"; friends tell the version alone
 	switch {

@@ -5,15 +5,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-func peer(id, name string) core.PeerInfo {
+func peer(id, name string) admin.PeerInfo {
 	p, err := core.ParsePeerID(id)
 	if err != nil {
 		panic(err)
 	}
-	return core.PeerInfo{NodeID: p, Nickname: name, Healthy: true, Connection: core.ConnectionDirect, LatencyMS: 12.4, LastSeen: noon}
+	return admin.PeerInfo{NodeID: p, Nickname: name, Healthy: true, Connection: admin.ConnectionDirect, LatencyMS: 12.4, LastSeen: noon}
 }
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.Local)
@@ -32,12 +33,12 @@ func rowOf(t *testing.T, f Friends, id string) FriendRow {
 func TestFriendsAreListedWithHowTheyAreReached(t *testing.T) {
 	near, far, relayed, away, anchor, silent := peer("a1", "Zoe"), peer("b2", "Ben"), peer("c3", "Cara"), peer("d4", "Anna"), peer("e5", "vps"), peer("f6", "Finn")
 	near.IsLANPeer, near.LatencyMS = true, 0.4
-	relayed.Connection, relayed.Paused = core.ConnectionRelayed, true
-	away.Connection, away.LastSeen = core.ConnectionNone, noon.Add(-time.Hour)
+	relayed.Connection, relayed.Paused = admin.ConnectionRelayed, true
+	away.Connection, away.LastSeen = admin.ConnectionNone, noon.Add(-time.Hour)
 	anchor.Anchor, anchor.Healthy = true, true
 	silent.Healthy, silent.LatencyMS = false, 0
 	s := pc()
-	s.Peers = []core.PeerInfo{away, near, far, relayed, anchor, silent}
+	s.Peers = []admin.PeerInfo{away, near, far, relayed, anchor, silent}
 	f := NewFriends(s, noon)
 	var order []string
 	for _, r := range f.Rows {
@@ -78,11 +79,11 @@ func TestAloneThereAreNoRows(t *testing.T) {
 }
 
 func TestFriendsTellWhatTheyLend(t *testing.T) {
-	s := withModel(pc(), core.StatusReady)
+	s := withModel(pc(), admin.StatusReady)
 	s.Models[0].ID, s.Models[0].Name, s.Models[0].ShardCount, s.Models[0].HostedShards = "big", "Big", 8, 2
 	p := peer("a1", "Anna")
 	p.GPU, p.VRAMMB, p.HeldShards = "RTX 4090", 22*1024, map[string]int{"big": 5, "other": 8, "none": 0}
-	s.Peers = []core.PeerInfo{p}
+	s.Peers = []admin.PeerInfo{p}
 	f := NewFriends(s, noon)
 	r := rowOf(t, f, "a1")
 	if len(r.Details) != 1 || len(r.Facts) != 1 || r.Facts[0].Args["Size"] != "22.0 GB" {
@@ -102,7 +103,7 @@ func TestFriendsTellWhatTheyLend(t *testing.T) {
 
 func TestOtherVersionsAreHinted(t *testing.T) {
 	s := pc()
-	s.Version = core.Version{Version: "0.2.0", Engine: "llama.cpp v0.5.0"}
+	s.Version = admin.Version{Version: "0.2.0", Engine: "llama.cpp v0.5.0"}
 	for name, c := range map[string]struct {
 		version, engine string
 		warns           string
@@ -115,7 +116,7 @@ func TestOtherVersionsAreHinted(t *testing.T) {
 	} {
 		p := peer("a1", "Anna")
 		p.Version, p.Engine = c.version, c.engine
-		s.Peers = []core.PeerInfo{p}
+		s.Peers = []admin.PeerInfo{p}
 		if got := NewFriends(s, noon).Rows[1].Warning.Args["Theirs"]; got != c.warns {
 			t.Errorf("%s: warns of %q, want %q", name, got, c.warns)
 		}
@@ -124,7 +125,7 @@ func TestOtherVersionsAreHinted(t *testing.T) {
 
 func TestNamesAreBoundedAndTellPCsApart(t *testing.T) {
 	s := pc()
-	s.Peers = []core.PeerInfo{peer("aaaaa11111", "PC"), peer("bbbbb22222", "PC"), peer("ccccc33333", ""), peer("d4", strings.Repeat("x\u202e", 400)), peer("e5", "Eva")}
+	s.Peers = []admin.PeerInfo{peer("aaaaa11111", "PC"), peer("bbbbb22222", "PC"), peer("ccccc33333", ""), peer("d4", strings.Repeat("x\u202e", 400)), peer("e5", "Eva")}
 	for id, want := range map[string]string{"aaaaa11111": "PC …11111", "bbbbb22222": "PC …22222", "ccccc33333": "PC …33333", "e5": "Eva", "gone99999": "PC …99999", "": "PC …"} {
 		if got := s.FriendName(id); got != want {
 			t.Errorf("%q is called %q, want %q", id, got, want)
@@ -140,12 +141,12 @@ func TestNamesAreBoundedAndTellPCsApart(t *testing.T) {
 
 func TestInvitesAreListedWhileTheyMatter(t *testing.T) {
 	used := noon.Add(-time.Hour)
-	rows := inviteRows([]core.Invite{
-		{ID: "1", State: core.InviteOpen, CreatedAt: noon.Add(-5 * time.Minute), ExpiresAt: noon.Add(9*time.Minute + time.Second)},
-		{ID: "2", State: core.InviteOpen, ExpiresAt: noon}, // over by now
-		{ID: "3", State: core.InviteRevoked, ExpiresAt: noon.Add(time.Hour)},
-		{ID: "4", State: core.InviteUsed, UsedBy: "12D3KooWanna", UsedAt: &used},
-		{ID: "5", State: core.InviteExpired},
+	rows := inviteRows([]admin.Invite{
+		{ID: "1", State: admin.InviteOpen, CreatedAt: noon.Add(-5 * time.Minute), ExpiresAt: noon.Add(9*time.Minute + time.Second)},
+		{ID: "2", State: admin.InviteOpen, ExpiresAt: noon}, // over by now
+		{ID: "3", State: admin.InviteRevoked, ExpiresAt: noon.Add(time.Hour)},
+		{ID: "4", State: admin.InviteUsed, UsedBy: "12D3KooWanna", UsedAt: &used},
+		{ID: "5", State: admin.InviteExpired},
 	}, noon)
 	if len(rows) != 2 || rows[0].ID != "1" || !rows[0].Open || rows[0].Text.Args["Left"] != "10 min" || rows[1].ID != "4" || rows[1].Open {
 		t.Fatalf("rows %+v", rows)
@@ -156,8 +157,8 @@ func TestInvitesAreListedWhileTheyMatter(t *testing.T) {
 }
 
 func TestCodeShownEnds(t *testing.T) {
-	code := core.NetworkCode{Code: "swarm://x", InviteID: "1", ExpiresAt: noon.Add(90 * time.Second)}
-	invite := core.Invite{ID: "1", State: core.InviteOpen, ExpiresAt: code.ExpiresAt, Nickname: "Anna", UsedBy: "12D3KooWanna"}
+	code := admin.NetworkCode{Code: "swarm://x", InviteID: "1", ExpiresAt: noon.Add(90 * time.Second)}
+	invite := admin.Invite{ID: "1", State: admin.InviteOpen, ExpiresAt: code.ExpiresAt, Nickname: "Anna", UsedBy: "12D3KooWanna"}
 	if text, open := CodeNow(code, nil, noon); !open || text.Args["Left"] != "2 min" {
 		t.Errorf("%+v %v", text, open)
 	}
@@ -165,10 +166,10 @@ func TestCodeShownEnds(t *testing.T) {
 		t.Errorf("%+v %v", text, open)
 	}
 	for state, want := range map[string]string{
-		core.InviteUsed: "{{.Name}} joined with this code.", core.InviteRevoked: "You took this code back.", core.InviteExpired: "The code has expired.",
+		admin.InviteUsed: "{{.Name}} joined with this code.", admin.InviteRevoked: "You took this code back.", admin.InviteExpired: "The code has expired.",
 	} {
 		invite.State = state
-		if text, open := CodeNow(code, []core.Invite{invite}, noon); open || text.Key != want {
+		if text, open := CodeNow(code, []admin.Invite{invite}, noon); open || text.Key != want {
 			t.Errorf("%s: %+v %v", state, text, open)
 		}
 	}

@@ -1,6 +1,6 @@
 package model
 
-import "github.com/shoal-p2p/shoal/daemon/core"
+import "github.com/shoal-p2p/shoal/daemon/admin"
 
 // Segment kinds of a Gauge; each has one colour everywhere.
 const (
@@ -91,7 +91,7 @@ func rounded(n, step int64) int64 {
 func loadedMB(s *Snapshot) int64 {
 	var sum int64
 	for _, m := range s.Models {
-		if m.Status == core.StatusLoaded {
+		if m.Status == admin.StatusLoaded {
 			sum += m.EstimatedVRAMMB
 		}
 	}

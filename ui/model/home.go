@@ -3,7 +3,7 @@ package model
 import (
 	"strconv"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 )
 
 // State is the node's state in one word; each has its own shape and colour on the screen and in the tray.
@@ -63,7 +63,7 @@ func NewHome(s *Snapshot) Home {
 	h.Headline, h.Sentence, h.Action = nextStep(s, h.State)
 	h.GPU, h.RAM, h.Disk = gpuGauge(s), ramGauge(s), diskLeft(s)
 	for _, m := range s.Models {
-		if m.Status == core.StatusLoaded || m.Status == core.StatusLoading {
+		if m.Status == admin.StatusLoaded || m.Status == admin.StatusLoading {
 			h.Loaded = append(h.Loaded, NewModelRow(s, m))
 		}
 	}
@@ -87,7 +87,7 @@ func StateOf(s *Snapshot) State {
 		return StateBusy
 	}
 	for _, m := range s.Models {
-		if m.Status == core.StatusLoading {
+		if m.Status == admin.StatusLoading {
 			return StateLoading
 		}
 	}
@@ -117,11 +117,11 @@ func nextStep(s *Snapshot, state State) (headline, sentence Text, action Action)
 	first := usable[0]
 	name := ModelName(first)
 	switch first.Status {
-	case core.StatusLoaded:
+	case admin.StatusLoaded:
 		return T("{{.Model}} is ready", "Model", name), Privacy(s, first.ID), Action{Kind: ActionChat, Label: T("Open chat"), ModelID: first.ID}
-	case core.StatusLoading:
+	case admin.StatusLoading:
 		return T("Loading {{.Model}}…", "Model", name), T("It answers as soon as it is in memory."), Action{}
-	case core.StatusReady:
+	case admin.StatusReady:
 	default: // friends have the rest of it
 		return T("{{.Model}} is ready", "Model", name), Privacy(s, first.ID), Action{Kind: ActionChat, Label: T("Open chat"), ModelID: first.ID}
 	}

@@ -3,29 +3,29 @@ package model
 import (
 	"testing"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 )
 
 func pc() *Snapshot {
-	return &Snapshot{Known: true, Version: core.Version{Engine: "llama.cpp v0.5.0"}, Stats: core.Stats{State: "idle", Hardware: core.Hardware{
+	return &Snapshot{Known: true, Version: admin.Version{Engine: "llama.cpp v0.5.0"}, Stats: admin.Stats{State: "idle", Hardware: admin.Hardware{
 		GPUName: "RTX", GPUVRAMMB: 12000, GPUVRAMUsedMB: 2000, GPUInference: true, InferenceBackend: "cuda",
 		TotalRAMMB: 32000, UsedRAMMB: 10000, ProcessRSSMB: 100, TotalDiskMB: 900000, AvailableDiskMB: 300000,
 	}}}
 }
 
 func withModel(s *Snapshot, status string) *Snapshot {
-	s.Models = append(s.Models, core.ModelInfo{ID: "m-" + status, Name: "M " + status, Status: status, Local: true, Fits: true, EstimatedVRAMMB: 5000})
+	s.Models = append(s.Models, admin.ModelInfo{ID: "m-" + status, Name: "M " + status, Status: status, Local: true, Fits: true, EstimatedVRAMMB: 5000})
 	return s
 }
 
 func TestHomeSaysOneNextThing(t *testing.T) {
-	paused := withModel(pc(), core.StatusReady)
+	paused := withModel(pc(), admin.StatusReady)
 	paused.Stats.State = "paused"
-	broken := withModel(pc(), core.StatusReady)
+	broken := withModel(pc(), admin.StatusReady)
 	broken.Version.Engine, broken.Stats.UptimeSeconds = "", 60
-	busy := withModel(pc(), core.StatusLoaded)
+	busy := withModel(pc(), admin.StatusLoaded)
 	busy.Stats.ActiveRequests = 1
-	loadingJob := withModel(pc(), core.StatusReady)
+	loadingJob := withModel(pc(), admin.StatusReady)
 	loadingJob.Jobs = []Job{{Kind: JobLoad, ModelID: "m-ready"}}
 	for name, c := range map[string]struct {
 		snap   *Snapshot
@@ -35,10 +35,10 @@ func TestHomeSaysOneNextThing(t *testing.T) {
 	}{
 		"before the first answer": {&Snapshot{}, StateStarting, ActionNone, ""},
 		"no model":                {pc(), StateReady, ActionAdd, ""},
-		"only part of a model":    {withModel(pc(), core.StatusPartial), StateReady, ActionAdd, ""},
-		"a model on disk":         {withModel(pc(), core.StatusReady), StateReady, ActionLoad, "m-ready"},
-		"a model in memory":       {withModel(withModel(pc(), core.StatusReady), core.StatusLoaded), StateReady, ActionChat, "m-loaded"},
-		"being loaded":            {withModel(pc(), core.StatusLoading), StateLoading, ActionNone, ""},
+		"only part of a model":    {withModel(pc(), admin.StatusPartial), StateReady, ActionAdd, ""},
+		"a model on disk":         {withModel(pc(), admin.StatusReady), StateReady, ActionLoad, "m-ready"},
+		"a model in memory":       {withModel(withModel(pc(), admin.StatusReady), admin.StatusLoaded), StateReady, ActionChat, "m-loaded"},
+		"being loaded":            {withModel(pc(), admin.StatusLoading), StateLoading, ActionNone, ""},
 		"load asked for":          {loadingJob, StateLoading, ActionLoad, "m-ready"},
 		"answering":               {busy, StateBusy, ActionChat, "m-loaded"},
 		"paused":                  {paused, StatePaused, ActionResume, ""},
@@ -58,7 +58,7 @@ func TestHomeSaysOneNextThing(t *testing.T) {
 }
 
 func TestGaugesAddUp(t *testing.T) {
-	s := withModel(pc(), core.StatusLoaded)
+	s := withModel(pc(), admin.StatusLoaded)
 	s.Stats.Hardware.GPUVRAMUsedMB = 7000
 	h := NewHome(s)
 	for _, g := range []Gauge{h.GPU, h.RAM} {
@@ -80,8 +80,8 @@ func TestGaugesAddUp(t *testing.T) {
 
 // The node measures hardware with tools that may be wrong or absent: no figure may break a gauge.
 func TestGaugesSurviveNonsense(t *testing.T) {
-	s := withModel(pc(), core.StatusLoaded)
-	s.Stats.Hardware = core.Hardware{GPUVRAMMB: 100, GPUVRAMUsedMB: 900, GPUInference: true, TotalRAMMB: 50, UsedRAMMB: -3}
+	s := withModel(pc(), admin.StatusLoaded)
+	s.Stats.Hardware = admin.Hardware{GPUVRAMMB: 100, GPUVRAMUsedMB: 900, GPUInference: true, TotalRAMMB: 50, UsedRAMMB: -3}
 	h := NewHome(s)
 	for _, g := range []Gauge{h.GPU, h.RAM} {
 		for _, seg := range g.Segments {

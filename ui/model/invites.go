@@ -4,18 +4,19 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // inviteRows lists the codes that still let somebody in, and then who joined with others, the newest first.
-func inviteRows(invites []core.Invite, now time.Time) []InviteRow {
+func inviteRows(invites []admin.Invite, now time.Time) []InviteRow {
 	var open, used []InviteRow
 	for _, i := range invites {
 		switch stateOf(i, now) {
-		case core.InviteOpen:
+		case admin.InviteOpen:
 			open = append(open, InviteRow{ID: i.ID, Open: true, Text: T("Made at {{.Time}}, good for another {{.Left}}",
 				"Time", i.CreatedAt.Local().Format("15:04"), "Left", minutes(i.ExpiresAt.Sub(now)))})
-		case core.InviteUsed:
+		case admin.InviteUsed:
 			used = append(used, InviteRow{ID: i.ID, Text: T("{{.Name}} joined on {{.Date}}", "Name", guest(i), "Date", joinedAt(i))})
 		}
 	}
@@ -24,22 +25,22 @@ func inviteRows(invites []core.Invite, now time.Time) []InviteRow {
 }
 
 // stateOf is the state of an invite at now, which the node may have told a while ago.
-func stateOf(i core.Invite, now time.Time) string {
-	if i.State == core.InviteOpen && !now.Before(i.ExpiresAt) {
-		return core.InviteExpired
+func stateOf(i admin.Invite, now time.Time) string {
+	if i.State == admin.InviteOpen && !now.Before(i.ExpiresAt) {
+		return admin.InviteExpired
 	}
 	return i.State
 }
 
 // guest is the name of who joined with an invite.
-func guest(i core.Invite) string {
+func guest(i admin.Invite) string {
 	if name := Line(i.Nickname, maxName); name != "" {
 		return name
 	}
 	return "PC …" + i.UsedBy[max(0, len(i.UsedBy)-5):]
 }
 
-func joinedAt(i core.Invite) string {
+func joinedAt(i admin.Invite) string {
 	at := i.CreatedAt
 	if i.UsedAt != nil {
 		at = *i.UsedAt
@@ -58,19 +59,19 @@ func minutes(d time.Duration) string {
 }
 
 // CodeNow says what became of a code that is on the screen, and whether it still lets somebody in.
-func CodeNow(code core.NetworkCode, invites []core.Invite, now time.Time) (what Text, open bool) {
-	state, name := core.InviteOpen, ""
+func CodeNow(code admin.NetworkCode, invites []admin.Invite, now time.Time) (what Text, open bool) {
+	state, name := admin.InviteOpen, ""
 	for _, i := range invites {
 		if i.ID == code.InviteID {
 			state, name = i.State, guest(i)
 		}
 	}
 	switch {
-	case state == core.InviteUsed:
+	case state == admin.InviteUsed:
 		return T("{{.Name}} joined with this code.", "Name", name), false
-	case state == core.InviteRevoked:
+	case state == admin.InviteRevoked:
 		return T("You took this code back."), false
-	case state == core.InviteExpired, !now.Before(code.ExpiresAt):
+	case state == admin.InviteExpired, !now.Before(code.ExpiresAt):
 		return T("The code has expired."), false
 	}
 	return T("Lets one PC in. Good for another {{.Left}}.", "Left", minutes(code.ExpiresAt.Sub(now))), true

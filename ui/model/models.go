@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 )
 
 // Fit says whether a model fits this PC.
@@ -73,13 +73,13 @@ func NewModelRows(s *Snapshot) []ModelRow {
 }
 
 // NewModelRow makes the row of one model.
-func NewModelRow(s *Snapshot, m core.ModelInfo) ModelRow {
+func NewModelRow(s *Snapshot, m admin.ModelInfo) ModelRow {
 	row := ModelRow{
 		ID: m.ID, Name: ModelName(m), Details: details(m), Facts: facts(m), Size: Bytes(m.TotalSizeBytes),
-		CanLoad:   m.Status == core.StatusReady,
-		CanUnload: m.Status == core.StatusLoaded,
-		CanDelete: m.Local && m.Status != core.StatusLoading,
-		CanChat:   m.Status == core.StatusLoaded,
+		CanLoad:   m.Status == admin.StatusReady,
+		CanUnload: m.Status == admin.StatusLoaded,
+		CanDelete: m.Local && m.Status != admin.StatusLoading,
+		CanChat:   m.Status == admin.StatusLoaded,
 	}
 	if id := Line(m.ID, 48); id != row.Name {
 		row.Handle = id
@@ -87,7 +87,7 @@ func NewModelRow(s *Snapshot, m core.ModelInfo) ModelRow {
 	row.Fit, row.FitReason = fitOf(s, m)
 	row.Status, row.State = statusOf(m)
 	row.applySwarm(s, m)
-	if m.LastError != "" && m.Status != core.StatusLoaded {
+	if m.LastError != "" && m.Status != admin.StatusLoaded {
 		row.Problem = &Problem{Title: T("It could not be loaded."), Details: Line(m.LastError, 400)}
 	}
 	if j := s.JobFor(m.ID); j != nil {
@@ -100,7 +100,7 @@ func NewModelRow(s *Snapshot, m core.ModelInfo) ModelRow {
 }
 
 // applySwarm shows what friends have to do with a model.
-func (row *ModelRow) applySwarm(s *Snapshot, m core.ModelInfo) {
+func (row *ModelRow) applySwarm(s *Snapshot, m admin.ModelInfo) {
 	row.Way, row.Speed = wayOf(s, m), speedOf(s, m.ID)
 	friends := len(s.Together(m.ID)) > 0
 	switch {
@@ -109,7 +109,7 @@ func (row *ModelRow) applySwarm(s *Snapshot, m core.ModelInfo) {
 	case !whole(m) && !row.Way.IsZero():
 		row.Fit = FitNotNow
 	}
-	if m.Status == core.StatusAvailable && m.PeersHosting > 0 {
+	if m.Status == admin.StatusAvailable && m.PeersHosting > 0 {
 		row.Status = T("On friends' PCs")
 	}
 	row.CanGet = !whole(m) && m.GlobalAvailable && m.PeersHosting > 0
@@ -179,7 +179,7 @@ func hasModel(s *Snapshot, id string) bool {
 	return false
 }
 
-func details(m core.ModelInfo) []string {
+func details(m admin.ModelInfo) []string {
 	var d []string
 	for _, word := range []string{m.Architecture, m.Quantization} {
 		if word = Line(word, 24); word != "" {
@@ -189,7 +189,7 @@ func details(m core.ModelInfo) []string {
 	return d
 }
 
-func facts(m core.ModelInfo) []Text {
+func facts(m admin.ModelInfo) []Text {
 	var f []Text
 	if m.ContextLength > 0 {
 		f = append(f, T("{{.N}} tokens of context", "N", Count(int64(m.ContextLength))))
@@ -200,7 +200,7 @@ func facts(m core.ModelInfo) []Text {
 	return f
 }
 
-func fitOf(s *Snapshot, m core.ModelInfo) (Fit, Text) {
+func fitOf(s *Snapshot, m admin.ModelInfo) (Fit, Text) {
 	hw := s.Stats.Hardware
 	freeVRAM, freeRAM := hw.GPUVRAMMB-hw.GPUVRAMUsedMB, hw.TotalRAMMB-hw.UsedRAMMB
 	reason := T("Needs about {{.Need}}; {{.VRAM}} of graphics memory and {{.RAM}} of memory are free.",
@@ -209,9 +209,9 @@ func fitOf(s *Snapshot, m core.ModelInfo) (Fit, Text) {
 		reason = T("Needs about {{.Need}}; {{.RAM}} of memory is free.", "Need", MiB(m.EstimatedVRAMMB), "RAM", MiB(freeRAM))
 	}
 	switch {
-	case m.Status == core.StatusLoaded && m.CPUPlacementReason != "" && hw.GPUVRAMMB > 0:
+	case m.Status == admin.StatusLoaded && m.CPUPlacementReason != "" && hw.GPUVRAMMB > 0:
 		return FitSlow, T("Part of it runs on the processor: {{.Why}}", "Why", Line(m.CPUPlacementReason, 120))
-	case m.Status == core.StatusLoaded:
+	case m.Status == admin.StatusLoaded:
 		return FitRuns, reason
 	case !m.Fits:
 		return FitTooBig, reason
@@ -221,17 +221,17 @@ func fitOf(s *Snapshot, m core.ModelInfo) (Fit, Text) {
 	return FitSlow, reason
 }
 
-func statusOf(m core.ModelInfo) (Text, State) {
+func statusOf(m admin.ModelInfo) (Text, State) {
 	switch m.Status {
-	case core.StatusLoaded:
+	case admin.StatusLoaded:
 		return T("In memory"), StateReady
-	case core.StatusReady:
+	case admin.StatusReady:
 		return T("On disk"), StatePaused
-	case core.StatusPartial:
+	case admin.StatusPartial:
 		return T("{{.N}} of {{.All}} parts here", "N", strconv.Itoa(m.HostedShards), "All", strconv.Itoa(m.ShardCount)), StateWarning
-	case core.StatusLoading:
+	case admin.StatusLoading:
 		return T("Loading"), StateLoading
-	case core.StatusDownloading:
+	case admin.StatusDownloading:
 		return T("Downloading"), StateLoading
 	}
 	return T("Not on this PC"), StatePaused

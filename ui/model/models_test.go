@@ -5,16 +5,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 func TestModelRowButtonsFollowStatus(t *testing.T) {
 	for status, want := range map[string][4]bool{ // load, unload, delete, chat
-		core.StatusLoaded:      {false, true, true, true},
-		core.StatusReady:       {true, false, true, false},
-		core.StatusLoading:     {false, false, false, false},
-		core.StatusPartial:     {false, false, true, false},
-		core.StatusDownloading: {false, false, true, false},
+		admin.StatusLoaded:      {false, true, true, true},
+		admin.StatusReady:       {true, false, true, false},
+		admin.StatusLoading:     {false, false, false, false},
+		admin.StatusPartial:     {false, false, true, false},
+		admin.StatusDownloading: {false, false, true, false},
 	} {
 		s := withModel(pc(), status)
 		r := NewModelRow(s, s.Models[0])
@@ -25,12 +26,12 @@ func TestModelRowButtonsFollowStatus(t *testing.T) {
 }
 
 func TestNothingCanBeLoadedWhilePaused(t *testing.T) {
-	s := withModel(pc(), core.StatusReady)
+	s := withModel(pc(), admin.StatusReady)
 	s.Stats.State = "paused"
 	if NewModelRow(s, s.Models[0]).CanLoad {
 		t.Error("a paused node offers to load")
 	}
-	if s = shared(core.StatusAvailable); !NewModelRow(s, s.Models[0]).CanChat {
+	if s = shared(admin.StatusAvailable); !NewModelRow(s, s.Models[0]).CanChat {
 		t.Error("a model that friends run cannot be chatted with")
 	}
 	s.Stats.State = "paused"
@@ -42,15 +43,15 @@ func TestNothingCanBeLoadedWhilePaused(t *testing.T) {
 func TestFit(t *testing.T) {
 	s := pc()
 	for name, c := range map[string]struct {
-		m    core.ModelInfo
+		m    admin.ModelInfo
 		want Fit
 	}{
-		"fits the card":         {core.ModelInfo{Status: core.StatusReady, Fits: true, EstimatedVRAMMB: 9000}, FitRuns},
-		"fits the memory only":  {core.ModelInfo{Status: core.StatusReady, Fits: true, EstimatedVRAMMB: 11000}, FitSlow},
-		"small":                 {core.ModelInfo{Status: core.StatusReady, Fits: true, EstimatedVRAMMB: 3}, FitRuns},
-		"does not fit":          {core.ModelInfo{Status: core.StatusReady, EstimatedVRAMMB: 90000}, FitTooBig},
-		"runs":                  {core.ModelInfo{Status: core.StatusLoaded, EstimatedVRAMMB: 90000}, FitRuns},
-		"runs on the processor": {core.ModelInfo{Status: core.StatusLoaded, CPUPlacementReason: "no room"}, FitSlow},
+		"fits the card":         {admin.ModelInfo{Status: admin.StatusReady, Fits: true, EstimatedVRAMMB: 9000}, FitRuns},
+		"fits the memory only":  {admin.ModelInfo{Status: admin.StatusReady, Fits: true, EstimatedVRAMMB: 11000}, FitSlow},
+		"small":                 {admin.ModelInfo{Status: admin.StatusReady, Fits: true, EstimatedVRAMMB: 3}, FitRuns},
+		"does not fit":          {admin.ModelInfo{Status: admin.StatusReady, EstimatedVRAMMB: 90000}, FitTooBig},
+		"runs":                  {admin.ModelInfo{Status: admin.StatusLoaded, EstimatedVRAMMB: 90000}, FitRuns},
+		"runs on the processor": {admin.ModelInfo{Status: admin.StatusLoaded, CPUPlacementReason: "no room"}, FitSlow},
 	} {
 		row := NewModelRow(s, c.m)
 		if row.Fit != c.want || row.FitReason.IsZero() {
@@ -60,7 +61,7 @@ func TestFit(t *testing.T) {
 }
 
 func TestImportHasItsRowAtTheTop(t *testing.T) {
-	s := withModel(pc(), core.StatusReady)
+	s := withModel(pc(), admin.StatusReady)
 	s.Jobs = []Job{{Kind: JobImport, ModelID: "new", Path: "/data/New.gguf", Progress: core.Progress{Done: 3 << 30, Total: 4 << 30}}}
 	rows := NewModelRows(s)
 	if len(rows) != 2 || rows[0].Name != "New.gguf" || !rows[0].Busy || rows[0].Bar == nil || rows[0].Bar.Fraction != 0.75 {
@@ -76,7 +77,7 @@ func TestImportHasItsRowAtTheTop(t *testing.T) {
 
 func TestRowShowsNamesSafely(t *testing.T) {
 	s := pc()
-	s.Models = []core.ModelInfo{{ID: "x", Name: "evil\u202E\n" + strings.Repeat("W", 500), Architecture: "a\x07", Status: core.StatusReady, LastError: "boom\x1b[2J"}}
+	s.Models = []admin.ModelInfo{{ID: "x", Name: "evil\u202E\n" + strings.Repeat("W", 500), Architecture: "a\x07", Status: admin.StatusReady, LastError: "boom\x1b[2J"}}
 	r := NewModelRows(s)[0]
 	for _, text := range append([]string{r.Name, r.Problem.Details}, r.Details...) {
 		if Clean(text) != text || strings.Contains(text, "\n") || len(text) > 500 {

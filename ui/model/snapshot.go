@@ -3,6 +3,7 @@ package model
 import (
 	"slices"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -10,15 +11,15 @@ import (
 // disagree.
 type Snapshot struct {
 	Known   bool // false until the node has answered once
-	Stats   core.Stats
-	Version core.Version
-	Models  []core.ModelInfo
+	Stats   admin.Stats
+	Version admin.Version
+	Models  []admin.ModelInfo
 	Jobs    []Job // long work that this screen started
 
-	Peers     []core.PeerInfo
-	Invites   []core.Invite
-	Downloads []core.Download
-	Plans     map[string]core.PlanReport // by model id, where others may take part
+	Peers     []admin.PeerInfo
+	Invites   []admin.Invite
+	Downloads []admin.Download
+	Plans     map[string]admin.PlanReport // by model id, where others may take part
 }
 
 // JobKind is what a Job does.
@@ -30,7 +31,7 @@ const (
 	JobLoad   JobKind = "load"
 	JobUnload JobKind = "unload"
 	JobDelete JobKind = "delete"
-	JobGet    JobKind = "get"    // asks friends for a model; the fetching itself is a core.Download
+	JobGet    JobKind = "get"    // asks friends for a model; the fetching itself is a admin.Download
 	JobCancel JobKind = "cancel" // ends the fetching
 )
 
@@ -56,31 +57,31 @@ func (s *Snapshot) JobFor(id string) *Job {
 
 // Usable lists the models that can answer: loaded ones first, then those that would have to be loaded, then those that
 // only run together with friends.
-func (s *Snapshot) Usable() []core.ModelInfo {
-	var usable []core.ModelInfo
+func (s *Snapshot) Usable() []admin.ModelInfo {
+	var usable []admin.ModelInfo
 	for _, m := range s.Models {
 		if whole(m) || len(s.Together(m.ID)) > 0 {
 			usable = append(usable, m)
 		}
 	}
-	slices.SortStableFunc(usable, func(a, b core.ModelInfo) int { return loadOrder(a) - loadOrder(b) })
+	slices.SortStableFunc(usable, func(a, b admin.ModelInfo) int { return loadOrder(a) - loadOrder(b) })
 	return usable
 }
 
-func loadOrder(m core.ModelInfo) int {
+func loadOrder(m admin.ModelInfo) int {
 	switch m.Status {
-	case core.StatusLoaded:
+	case admin.StatusLoaded:
 		return 0
-	case core.StatusLoading:
+	case admin.StatusLoading:
 		return 1
-	case core.StatusReady:
+	case admin.StatusReady:
 		return 2
 	}
 	return 3
 }
 
 // ModelName is the name a model is shown by: its own, or its id where it has none.
-func ModelName(m core.ModelInfo) string {
+func ModelName(m admin.ModelInfo) string {
 	if name := Line(m.Name, 64); name != "" {
 		return name
 	}

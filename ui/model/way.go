@@ -5,12 +5,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // PlanOf is how a model would run now; ok is false while that is not known, and for models that nobody else has to
 // do with.
-func (s *Snapshot) PlanOf(id string) (plan core.PlanReport, ok bool) {
+func (s *Snapshot) PlanOf(id string) (plan admin.PlanReport, ok bool) {
 	plan, ok = s.Plans[id]
 	return plan, ok
 }
@@ -30,15 +31,15 @@ func (s *Snapshot) Together(id string) (ids []string) {
 }
 
 // whole tells whether this PC has all of a model.
-func whole(m core.ModelInfo) bool {
-	return m.Status == core.StatusReady || m.Status == core.StatusLoaded || m.Status == core.StatusLoading
+func whole(m admin.ModelInfo) bool {
+	return m.Status == admin.StatusReady || m.Status == admin.StatusLoaded || m.Status == admin.StatusLoading
 }
 
 // wayOf says how a model would run now, or why it cannot.
-func wayOf(s *Snapshot, m core.ModelInfo) Text {
+func wayOf(s *Snapshot, m admin.ModelInfo) Text {
 	plan, ok := s.PlanOf(m.ID)
 	friends := s.Together(m.ID)
-	here := func(part core.PlanSegment) bool { return part.Local }
+	here := func(part admin.PlanSegment) bool { return part.Local }
 	switch {
 	case !ok:
 		return Text{}
@@ -58,7 +59,7 @@ func wayOf(s *Snapshot, m core.ModelInfo) Text {
 func speedOf(s *Snapshot, id string) Text {
 	plan, ok := s.PlanOf(id)
 	speed := plan.Forecast.DecodeTokensPerSecond
-	guessed := func(part core.PlanSegment) bool { return !part.Measured }
+	guessed := func(part admin.PlanSegment) bool { return !part.Measured }
 	switch {
 	case !ok || !plan.Possible || speed <= 0:
 		return Text{}
@@ -69,7 +70,7 @@ func speedOf(s *Snapshot, id string) Text {
 }
 
 // refusal is the first reason why a model cannot run.
-func (s *Snapshot) refusal(m core.ModelInfo, plan core.PlanReport) Text {
+func (s *Snapshot) refusal(m admin.ModelInfo, plan admin.PlanReport) Text {
 	if len(plan.Reasons) == 0 {
 		return T("It cannot run with the friends who are online.")
 	}
@@ -95,7 +96,7 @@ func (s *Snapshot) refusal(m core.ModelInfo, plan core.PlanReport) Text {
 }
 
 func (s *Snapshot) isFriend(id string) bool {
-	return slices.ContainsFunc(s.Peers, func(p core.PeerInfo) bool { return p.NodeID.String() == id })
+	return slices.ContainsFunc(s.Peers, func(p admin.PeerInfo) bool { return p.NodeID.String() == id })
 }
 
 // blame says why one friend's PC cannot take part.
@@ -118,7 +119,7 @@ func (s *Snapshot) blame(code, name string) Text {
 }
 
 // missing names the parts that nobody has, counted from 1.
-func missing(m core.ModelInfo, reasons []core.PlanReason) Text {
+func missing(m admin.ModelInfo, reasons []admin.PlanReason) Text {
 	var runs []string
 	count := 0
 	for _, r := range reasons {
@@ -146,7 +147,7 @@ func missing(m core.ModelInfo, reasons []core.PlanReason) Text {
 }
 
 // partsOf are the first and the last part, counted from 1, that hold some layers; 0 if the model's parts are not known.
-func partsOf(m core.ModelInfo, layerStart, layerEnd int) (first, last int) {
+func partsOf(m admin.ModelInfo, layerStart, layerEnd int) (first, last int) {
 	for _, s := range m.Shards {
 		if s.LayerStart < layerEnd && layerStart < s.LayerEnd {
 			if first == 0 {
@@ -159,7 +160,7 @@ func partsOf(m core.ModelInfo, layerStart, layerEnd int) (first, last int) {
 }
 
 // DownloadFor is what is being fetched of a model, or nil.
-func (s *Snapshot) DownloadFor(id string) *core.Download {
+func (s *Snapshot) DownloadFor(id string) *admin.Download {
 	for i := range s.Downloads {
 		if d := &s.Downloads[i]; d.ModelID == id && d.State != core.DownloadDone {
 			return d
@@ -170,13 +171,13 @@ func (s *Snapshot) DownloadFor(id string) *core.Download {
 
 // Fetching tells whether anything is being fetched now.
 func (s *Snapshot) Fetching() bool {
-	return slices.ContainsFunc(s.Downloads, func(d core.Download) bool {
+	return slices.ContainsFunc(s.Downloads, func(d admin.Download) bool {
 		return d.State == core.DownloadRunning || d.State == core.DownloadQueued
 	})
 }
 
 // applyDownload shows on the row of a model what is fetched of it.
-func (row *ModelRow) applyDownload(s *Snapshot, d *core.Download) {
+func (row *ModelRow) applyDownload(s *Snapshot, d *admin.Download) {
 	here := 0
 	var from []string
 	for _, p := range d.Shards {
@@ -208,7 +209,7 @@ func (row *ModelRow) applyDownload(s *Snapshot, d *core.Download) {
 	}
 }
 
-func downloadBar(d *core.Download) *Bar {
+func downloadBar(d *admin.Download) *Bar {
 	bar := &Bar{}
 	if d.TotalBytes > 0 {
 		share := min(1, float64(d.DownloadedBytes)/float64(d.TotalBytes))

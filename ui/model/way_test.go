@@ -3,6 +3,7 @@ package model
 import (
 	"testing"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -12,18 +13,18 @@ func shared(status string) *Snapshot {
 	m := &s.Models[0]
 	m.ID, m.ShardCount, m.PeersHosting, m.GlobalAvailable = "big", 8, 2, true
 	for i := range 8 {
-		m.Shards = append(m.Shards, core.ShardInfo{Index: i, LayerStart: 4 * i, LayerEnd: 4*i + 4})
+		m.Shards = append(m.Shards, admin.ShardInfo{Index: i, LayerStart: 4 * i, LayerEnd: 4*i + 4})
 	}
-	s.Peers = []core.PeerInfo{peer("a1", "Anna"), peer("b2", "Ben")}
-	s.Plans = map[string]core.PlanReport{"big": {
-		Possible: true, Route: core.RouteDistributed, Forecast: core.PlanForecast{DecodeTokensPerSecond: 12.3},
-		Segments: []core.PlanSegment{{Local: true, NodeID: "me"}, {NodeID: "a1"}, {NodeID: "b2"}, {NodeID: "a1"}},
+	s.Peers = []admin.PeerInfo{peer("a1", "Anna"), peer("b2", "Ben")}
+	s.Plans = map[string]admin.PlanReport{"big": {
+		Possible: true, Route: core.RouteDistributed, Forecast: admin.PlanForecast{DecodeTokensPerSecond: 12.3},
+		Segments: []admin.PlanSegment{{Local: true, NodeID: "me"}, {NodeID: "a1"}, {NodeID: "b2"}, {NodeID: "a1"}},
 	}}
 	return s
 }
 
 func TestModelThatRunsWithFriends(t *testing.T) {
-	s := shared(core.StatusAvailable)
+	s := shared(admin.StatusAvailable)
 	r := NewModelRow(s, s.Models[0])
 	if r.Fit != FitFriends || !r.CanChat || !r.CanGet || r.CanLoad || r.Way.Args["Names"] != "Anna, Ben" || r.Speed.Key != "at a guess {{.Speed}}" || r.Speed.Args["Speed"] != "12 tok/s" {
 		t.Errorf("row %+v", r)
@@ -49,8 +50,8 @@ func TestModelThatRunsWithFriends(t *testing.T) {
 }
 
 func TestLocalModelsComeFirst(t *testing.T) {
-	s := shared(core.StatusPartial)
-	own := core.ModelInfo{ID: "own", Status: core.StatusReady}
+	s := shared(admin.StatusPartial)
+	own := admin.ModelInfo{ID: "own", Status: admin.StatusReady}
 	s.Models = append(s.Models, own)
 	if u := s.Usable(); len(u) != 2 || u[0].ID != "own" {
 		t.Errorf("usable %+v", u)
@@ -58,13 +59,13 @@ func TestLocalModelsComeFirst(t *testing.T) {
 }
 
 func TestModelThatRunsHere(t *testing.T) {
-	s := shared(core.StatusReady)
-	s.Plans["big"] = core.PlanReport{Possible: true, Segments: []core.PlanSegment{{Local: true, NodeID: "me"}}}
+	s := shared(admin.StatusReady)
+	s.Plans["big"] = admin.PlanReport{Possible: true, Segments: []admin.PlanSegment{{Local: true, NodeID: "me"}}}
 	r := NewModelRow(s, s.Models[0])
 	if r.Way.Key != "Would run on this PC alone" || r.Fit == FitFriends || r.CanGet || len(s.Together("big")) != 0 {
 		t.Errorf("row %+v", r)
 	}
-	s.Plans["big"] = core.PlanReport{Reasons: []core.PlanReason{{Code: "not_enough_memory"}}}
+	s.Plans["big"] = admin.PlanReport{Reasons: []admin.PlanReason{{Code: "not_enough_memory"}}}
 	if r := NewModelRow(s, s.Models[0]); r.Fit == FitNotNow || !r.Way.IsZero() {
 		t.Errorf("what is here whole can be loaded: %+v", r)
 	}
@@ -72,28 +73,28 @@ func TestModelThatRunsHere(t *testing.T) {
 
 func TestWhyAModelCannotRun(t *testing.T) {
 	for name, c := range map[string]struct {
-		reasons []core.PlanReason
+		reasons []admin.PlanReason
 		key     string
 		arg     string
 		want    string
 	}{
 		"gaps": {
-			[]core.PlanReason{{Code: "no_holder", LayerStart: 8, LayerEnd: 20}, {Code: "no_holder", LayerStart: 28, LayerEnd: 32}},
+			[]admin.PlanReason{{Code: "no_holder", LayerStart: 8, LayerEnd: 20}, {Code: "no_holder", LayerStart: 28, LayerEnd: 32}},
 			"Nobody who is online has the parts {{.Parts}} of {{.All}}.", "Parts", "3–5, 8",
 		},
-		"one part":       {[]core.PlanReason{{Code: "no_holder", LayerStart: 8, LayerEnd: 12}}, "Nobody who is online has part {{.Part}} of {{.All}}.", "Part", "3"},
-		"no parts known": {[]core.PlanReason{{Code: "no_holder", LayerStart: 900, LayerEnd: 901}}, "No friend who is online has all of it.", "", ""},
-		"paused":         {[]core.PlanReason{{Code: "peer_paused", NodeID: "a1"}}, "{{.Name}} has it, but is paused.", "Name", "Anna"},
-		"lost":           {[]core.PlanReason{{Code: "peer_unreachable", NodeID: "b2"}}, "{{.Name}} has it, but cannot be reached.", "Name", "Ben"},
-		"engine":         {[]core.PlanReason{{Code: "engine_mismatch", NodeID: "b2"}}, "{{.Name}} has it, but runs another version of the engine.", "Name", "Ben"},
-		"memory there":   {[]core.PlanReason{{Code: "not_enough_memory", NodeID: "a1"}}, "{{.Name}} has not enough free memory for it.", "Name", "Anna"},
-		"memory here":    {[]core.PlanReason{{Code: "not_enough_memory", NodeID: "me"}}, "There is not enough free memory for it.", "", ""},
-		"spread":         {[]core.PlanReason{{Code: "too_many_stages"}}, "Its parts are spread so that the PCs cannot work in a row.", "", ""},
-		"new reason":     {[]core.PlanReason{{Code: "never heard of", NodeID: "a1"}}, "It cannot run with the friends who are online.", "", ""},
+		"one part":       {[]admin.PlanReason{{Code: "no_holder", LayerStart: 8, LayerEnd: 12}}, "Nobody who is online has part {{.Part}} of {{.All}}.", "Part", "3"},
+		"no parts known": {[]admin.PlanReason{{Code: "no_holder", LayerStart: 900, LayerEnd: 901}}, "No friend who is online has all of it.", "", ""},
+		"paused":         {[]admin.PlanReason{{Code: "peer_paused", NodeID: "a1"}}, "{{.Name}} has it, but is paused.", "Name", "Anna"},
+		"lost":           {[]admin.PlanReason{{Code: "peer_unreachable", NodeID: "b2"}}, "{{.Name}} has it, but cannot be reached.", "Name", "Ben"},
+		"engine":         {[]admin.PlanReason{{Code: "engine_mismatch", NodeID: "b2"}}, "{{.Name}} has it, but runs another version of the engine.", "Name", "Ben"},
+		"memory there":   {[]admin.PlanReason{{Code: "not_enough_memory", NodeID: "a1"}}, "{{.Name}} has not enough free memory for it.", "Name", "Anna"},
+		"memory here":    {[]admin.PlanReason{{Code: "not_enough_memory", NodeID: "me"}}, "There is not enough free memory for it.", "", ""},
+		"spread":         {[]admin.PlanReason{{Code: "too_many_stages"}}, "Its parts are spread so that the PCs cannot work in a row.", "", ""},
+		"new reason":     {[]admin.PlanReason{{Code: "never heard of", NodeID: "a1"}}, "It cannot run with the friends who are online.", "", ""},
 		"no reason":      {nil, "It cannot run with the friends who are online.", "", ""},
 	} {
-		s := shared(core.StatusAvailable)
-		s.Plans["big"] = core.PlanReport{Reasons: c.reasons}
+		s := shared(admin.StatusAvailable)
+		s.Plans["big"] = admin.PlanReport{Reasons: c.reasons}
 		r := NewModelRow(s, s.Models[0])
 		if r.Way.Key != c.key || r.Way.Args[c.arg] != c.want || r.Fit != FitNotNow || r.CanChat {
 			t.Errorf("%s: %+v", name, r.Way)
@@ -102,12 +103,12 @@ func TestWhyAModelCannotRun(t *testing.T) {
 }
 
 func TestDownloadOnARow(t *testing.T) {
-	s := shared(core.StatusDownloading)
-	d := core.Download{
+	s := shared(admin.StatusDownloading)
+	d := admin.Download{
 		ModelID: "big", State: core.DownloadRunning, DownloadedBytes: 3 << 30, TotalBytes: 12 << 30, SpeedBytesPerSec: 100 << 20,
-		Shards: []core.ShardProgress{{State: core.DownloadDone}, {Peers: []string{"b2"}}, {Peers: []string{"b2", "a1"}}},
+		Shards: []admin.ShardProgress{{State: core.DownloadDone}, {Peers: []string{"b2"}}, {Peers: []string{"b2", "a1"}}},
 	}
-	s.Downloads = []core.Download{d}
+	s.Downloads = []admin.Download{d}
 	r := NewModelRow(s, s.Models[0])
 	if r.Bar == nil || r.Bar.Fraction != 0.25 || r.Bar.Text != "25 % · 3.0 GB / 12.0 GB · 100 MB/s" || r.Bar.From.Args["Names"] != "Ben, Anna" || r.Bar.Left.IsZero() {
 		t.Errorf("bar %+v", r.Bar)
@@ -132,7 +133,7 @@ func TestDownloadOnARow(t *testing.T) {
 func TestAnswerTellsWhoTookPart(t *testing.T) {
 	a, b := peer("a1", "").NodeID, peer("b2", "").NodeID
 	c := Conversation{Names: func(ids []string) string { return ids[0] }}
-	c.Ask("Hello", core.ModelInfo{ID: "big"}, noon)
+	c.Ask("Hello", admin.ModelInfo{ID: "big"}, noon)
 	c.Append(core.Delta{Route: &core.Route{Kind: core.RouteDistributed, Peers: []core.PeerID{a, b}}}, noon)
 	if turn := c.Running(); turn.State != TurnWaiting || turn.Together.Args["Names"] != "a1" || c.tokens != 0 || !c.first.IsZero() {
 		t.Errorf("the route counts as a word: %+v", turn)
@@ -143,7 +144,7 @@ func TestAnswerTellsWhoTookPart(t *testing.T) {
 	if c.Turns[1].Together.Args["Names"] != "b2" || last.Args["Names"] != "a1" {
 		t.Errorf("turn %+v", c.Turns[1])
 	}
-	c.Ask("Again", core.ModelInfo{ID: "big"}, noon)
+	c.Ask("Again", admin.ModelInfo{ID: "big"}, noon)
 	c.Append(core.Delta{Route: &core.Route{Kind: core.RouteLocal}}, noon)
 	c.Finish(&core.Reply{Route: core.Route{Kind: core.RouteLocal}}, nil, noon)
 	if turn := c.Turns[3]; !turn.Together.IsZero() {

@@ -10,7 +10,7 @@ import (
 	"fyne.io/fyne/v2/lang"
 	fynewidget "fyne.io/fyne/v2/widget"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/ui/model"
 	"github.com/shoal-p2p/shoal/ui/theme"
 	"github.com/shoal-p2p/shoal/ui/widget"
@@ -23,7 +23,7 @@ type chatPage struct {
 
 	talks  []*talk // newest first
 	open   *talk
-	usable []core.ModelInfo
+	usable []admin.ModelInfo
 	chosen string // id of the model that answers next
 
 	list    *fyne.Container
@@ -151,29 +151,29 @@ func (p *chatPage) setModels(s *model.Snapshot) {
 }
 
 // optionOf is a model's line in the picker; the id tells models of the same name apart.
-func (p *chatPage) optionOf(m core.ModelInfo) string {
+func (p *chatPage) optionOf(m admin.ModelInfo) string {
 	name := model.ModelName(m)
-	same := func(other core.ModelInfo) bool { return other.ID != m.ID && model.ModelName(other) == name }
+	same := func(other admin.ModelInfo) bool { return other.ID != m.ID && model.ModelName(other) == name }
 	if slices.ContainsFunc(p.usable, same) {
 		name += " · " + model.Line(m.ID, 40)
 	}
 	switch {
 	case len(p.shell.snap.Together(m.ID)) > 0:
 		return name + "  (" + lang.L("with friends") + ")"
-	case m.Status == core.StatusLoaded:
+	case m.Status == admin.StatusLoaded:
 		return name
 	}
 	return name + "  (" + lang.L("not in memory") + ")"
 }
 
 // model is the one that answers next; its zero value when there is none.
-func (p *chatPage) model() core.ModelInfo {
+func (p *chatPage) model() admin.ModelInfo {
 	for _, m := range p.usable {
 		if m.ID == p.chosen {
 			return m
 		}
 	}
-	return core.ModelInfo{}
+	return admin.ModelInfo{}
 }
 
 func (p *chatPage) pick(string) {
@@ -194,7 +194,7 @@ func (p *chatPage) useModel(id string) {
 
 // showChosen puts the chosen model into the picker without picking it again.
 func (p *chatPage) showChosen() {
-	i := slices.IndexFunc(p.usable, func(m core.ModelInfo) bool { return m.ID == p.chosen })
+	i := slices.IndexFunc(p.usable, func(m admin.ModelInfo) bool { return m.ID == p.chosen })
 	switch {
 	case i < 0:
 		p.picker.ClearSelected()

@@ -5,7 +5,7 @@ import (
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/lang"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/ui/model"
 	"github.com/shoal-p2p/shoal/ui/widget"
 )
@@ -38,7 +38,7 @@ func newEmptyChat(s *Shell) *emptyChat {
 }
 
 // set shows what there is to do, and who could read along.
-func (e *emptyChat) set(s *model.Snapshot, m core.ModelInfo) {
+func (e *emptyChat) set(s *model.Snapshot, m admin.ModelInfo) {
 	switch {
 	case m.ID != "":
 		title := lang.L("Ask {{.Model}}", map[string]string{"Model": model.Line(model.ModelName(m), 36)})
@@ -50,11 +50,11 @@ func (e *emptyChat) set(s *model.Snapshot, m core.ModelInfo) {
 	}
 }
 
-func chatSentence(s *model.Snapshot, m core.ModelInfo) model.Text {
+func chatSentence(s *model.Snapshot, m admin.ModelInfo) model.Text {
 	switch {
 	case len(s.Together(m.ID)) > 0:
 		return model.Privacy(s, m.ID)
-	case m.Status != core.StatusLoaded:
+	case m.Status != admin.StatusLoaded:
 		return model.T("It is loaded with your first message, which takes a moment.")
 	}
 	return model.T("What you write stays on this PC.")

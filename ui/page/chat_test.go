@@ -8,6 +8,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/ui/model"
 	"github.com/shoal-p2p/shoal/ui/uitest"
@@ -15,7 +16,7 @@ import (
 
 func chatScreen(t *testing.T) *screen {
 	b := uitest.New()
-	b.ModelsNow = []core.ModelInfo{uitest.Model("m", "M", core.StatusLoaded, 4), uitest.Model("n", "N", core.StatusReady, 4)}
+	b.ModelsNow = []admin.ModelInfo{uitest.Model("m", "M", admin.StatusLoaded, 4), uitest.Model("n", "N", admin.StatusReady, 4)}
 	b.Answer = []core.Delta{{Text: "An "}, {Text: "**answer**"}}
 	b.Gates["Generate"] = make(chan error, 1)
 	s := newScreen(t, b)

@@ -9,7 +9,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/lang"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/ui/model"
 	"github.com/shoal-p2p/shoal/ui/widget"
 )
@@ -20,7 +20,7 @@ type inviteCard struct {
 	list    *fyne.Container // of the codes made here, a card of its own
 	shell   *Shell
 
-	code    core.NetworkCode // that is shown; its zero value when none is
+	code    admin.NetworkCode // that is shown; its zero value when none is
 	making  bool
 	line    *widget.CopyLine
 	left    *widget.Text
@@ -73,7 +73,7 @@ func (c *inviteCard) newCode() {
 	})
 }
 
-func (c *inviteCard) made(code core.NetworkCode, err error) {
+func (c *inviteCard) made(code admin.NetworkCode, err error) {
 	c.making = false
 	if err != nil {
 		p := model.ProblemOf(err)
@@ -99,7 +99,7 @@ func (c *inviteCard) set(s *model.Snapshot, now time.Time) (changed bool) {
 	changed = said != c.left.Text()
 	c.left.SetText(said)
 	if !open {
-		c.code = core.NetworkCode{} // nobody can use it any more
+		c.code = admin.NetworkCode{} // nobody can use it any more
 		changed = true
 	}
 	c.show()

@@ -6,6 +6,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/lang"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/ui/model"
 	"github.com/shoal-p2p/shoal/ui/widget"
@@ -78,7 +79,7 @@ func (c *joinCard) start() {
 	})
 }
 
-func (c *joinCard) ended(joined core.Joined, err error) {
+func (c *joinCard) ended(joined admin.Joined, err error) {
 	c.cancel = nil
 	switch {
 	case core.CodeOf(err) == core.CodeCancelled:

@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/ui/model"
 	"github.com/shoal-p2p/shoal/ui/theme"
@@ -22,12 +23,12 @@ const testCode = "swarm://q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJCrze8SNFZ4kK
 func swarmBackend() *uitest.Backend {
 	b := busyBackend()
 	far := uitest.Peer("12D3KooWben2", "Ben", "NVIDIA GeForce RTX 3060", 9, map[string]int{"llama-3.3-70b": 3})
-	far.IsLANPeer, far.Connection, far.LatencyMS, far.Version = false, core.ConnectionRelayed, 81, "0.0.9"
+	far.IsLANPeer, far.Connection, far.LatencyMS, far.Version = false, admin.ConnectionRelayed, 81, "0.0.9"
 	direct := uitest.Peer("12D3KooWcara3", "Cara's laptop", "", 0, map[string]int{"llama-3.3-70b": 2, "qwen3-14b": 8})
 	direct.IsLANPeer, direct.LatencyMS, direct.Paused = false, 23.4, true
 	away := uitest.Peer("12D3KooWdora4", "Dora", "AMD Radeon RX 7900 XTX", 20, nil)
-	away.Connection, away.LastSeen, away.LatencyMS = core.ConnectionNone, time.Date(2026, 3, 1, 18, 30, 0, 0, time.Local), 0
-	b.PeersNow = []core.PeerInfo{
+	away.Connection, away.LastSeen, away.LatencyMS = admin.ConnectionNone, time.Date(2026, 3, 1, 18, 30, 0, 0, time.Local), 0
+	b.PeersNow = []admin.PeerInfo{
 		uitest.Peer("12D3KooWanna1", "Anna", "NVIDIA GeForce RTX 4090", 22, map[string]int{"llama-3.3-70b": 5, "mistral-small-24b": 8}), far, direct, away,
 	}
 	for i := range b.ModelsNow {
@@ -35,31 +36,31 @@ func swarmBackend() *uitest.Backend {
 	}
 	big := &b.ModelsNow[3]
 	big.HostedShards, big.PeersHosting, big.GlobalAvailable = 3, 3, true
-	elsewhere := uitest.Model("mistral-small-24b", "Mistral Small 24B", core.StatusAvailable, 13.3)
+	elsewhere := uitest.Model("mistral-small-24b", "Mistral Small 24B", admin.StatusAvailable, 13.3)
 	elsewhere.ShardCount, elsewhere.PeersHosting, elsewhere.GlobalAvailable, elsewhere.Local = 8, 1, true, false
-	gap := uitest.Model("deepseek-r1-70b", "DeepSeek R1 70B", core.StatusAvailable, 42.5)
+	gap := uitest.Model("deepseek-r1-70b", "DeepSeek R1 70B", admin.StatusAvailable, 42.5)
 	gap.ShardCount, gap.PeersHosting, gap.Local = 8, 1, false
 	for i := range 8 {
-		gap.Shards = append(gap.Shards, core.ShardInfo{Index: i, LayerStart: i * 10, LayerEnd: i*10 + 10})
+		gap.Shards = append(gap.Shards, admin.ShardInfo{Index: i, LayerStart: i * 10, LayerEnd: i*10 + 10})
 	}
 	b.ModelsNow = append(b.ModelsNow, elsewhere, gap)
-	b.PlansNow = map[string]core.PlanReport{
-		"llama-3.1-8b-instruct": {Possible: true, Route: core.RouteLocal, Segments: []core.PlanSegment{{Local: true, Measured: true}}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 61}},
+	b.PlansNow = map[string]admin.PlanReport{
+		"llama-3.1-8b-instruct": {Possible: true, Route: core.RouteLocal, Segments: []admin.PlanSegment{{Local: true, Measured: true}}, Forecast: admin.PlanForecast{DecodeTokensPerSecond: 61}},
 		"llama-3.3-70b": {
-			Possible: true, Route: core.RouteDistributed, Segments: []core.PlanSegment{{Local: true, Measured: true}, {NodeID: "12D3KooWanna1", Measured: true}, {NodeID: "12D3KooWben2", Measured: true}},
-			Forecast: core.PlanForecast{DecodeTokensPerSecond: 8.7},
+			Possible: true, Route: core.RouteDistributed, Segments: []admin.PlanSegment{{Local: true, Measured: true}, {NodeID: "12D3KooWanna1", Measured: true}, {NodeID: "12D3KooWben2", Measured: true}},
+			Forecast: admin.PlanForecast{DecodeTokensPerSecond: 8.7},
 		},
-		"mistral-small-24b": {Possible: true, Route: core.RouteDistributed, Segments: []core.PlanSegment{{NodeID: "12D3KooWanna1"}}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 38}},
-		"deepseek-r1-70b":   {Reasons: []core.PlanReason{{Code: "no_holder", LayerStart: 20, LayerEnd: 50}}},
+		"mistral-small-24b": {Possible: true, Route: core.RouteDistributed, Segments: []admin.PlanSegment{{NodeID: "12D3KooWanna1"}}, Forecast: admin.PlanForecast{DecodeTokensPerSecond: 38}},
+		"deepseek-r1-70b":   {Reasons: []admin.PlanReason{{Code: "no_holder", LayerStart: 20, LayerEnd: 50}}},
 	}
-	b.CodeNow = core.NetworkCode{Code: testCode, InviteID: "0123", ExpiresAt: time.Now().Add(15 * time.Minute)}
-	b.JoinedNow = core.Joined{Status: "ok", PeerID: "12D3KooWanna1"}
+	b.CodeNow = admin.NetworkCode{Code: testCode, InviteID: "0123", ExpiresAt: time.Now().Add(15 * time.Minute)}
+	b.JoinedNow = admin.Joined{Status: "ok", PeerID: "12D3KooWanna1"}
 	return b
 }
 
 func TestInvite(t *testing.T) {
 	b := uitest.New()
-	b.CodeNow = core.NetworkCode{Code: testCode, InviteID: "0123", ExpiresAt: time.Now().Add(15 * time.Minute)}
+	b.CodeNow = admin.NetworkCode{Code: testCode, InviteID: "0123", ExpiresAt: time.Now().Add(15 * time.Minute)}
 	s := newScreen(t, b)
 	s.Show(Friends)
 	s.press("Make a code")
@@ -77,7 +78,7 @@ func TestInvite(t *testing.T) {
 
 	// A friend uses it: the code goes, and the list says who came.
 	b.Set(func(b *uitest.Backend) {
-		b.InvitesNow[0].State, b.InvitesNow[0].UsedBy, b.InvitesNow[0].Nickname = core.InviteUsed, "12D3KooWanna1", "Anna"
+		b.InvitesNow[0].State, b.InvitesNow[0].UsedBy, b.InvitesNow[0].Nickname = admin.InviteUsed, "12D3KooWanna1", "Anna"
 	})
 	b.EmitPeers(uitest.Peer("12D3KooWanna1", "Anna", "", 0, nil))
 	s.until("it says who joined", func() bool {
@@ -88,7 +89,7 @@ func TestInvite(t *testing.T) {
 
 func TestTakeBack(t *testing.T) {
 	b := uitest.New()
-	b.CodeNow = core.NetworkCode{Code: testCode, InviteID: "0123", ExpiresAt: time.Now().Add(15 * time.Minute)}
+	b.CodeNow = admin.NetworkCode{Code: testCode, InviteID: "0123", ExpiresAt: time.Now().Add(15 * time.Minute)}
 	s := newScreen(t, b)
 	s.Show(Friends)
 	s.press("Make a code")
@@ -115,7 +116,7 @@ func TestInviteThatFails(t *testing.T) {
 func TestJoinByKeyboard(t *testing.T) {
 	b := uitest.New()
 	b.Gates["Join"] = make(chan error, 1)
-	b.JoinedNow = core.Joined{Status: "ok", PeerID: "12D3KooWanna1"}
+	b.JoinedNow = admin.Joined{Status: "ok", PeerID: "12D3KooWanna1"}
 	s := newScreen(t, b)
 	s.Show(Friends)
 	if s.window.Canvas().Focused() != s.friends.join.code {
@@ -190,7 +191,7 @@ func TestFriendsFollowEvents(t *testing.T) {
 	if s.friends.hero.Visible() || s.friends.summary.Text() != "1 of 1 online" {
 		t.Errorf("the page says %q", s.friends.summary.Text())
 	}
-	anna.Connection = core.ConnectionNone
+	anna.Connection = admin.ConnectionNone
 	s.backend.EmitPeers(anna)
 	s.until("Anna is away", func() bool { return s.friends.shown.Rows[1].Reach == model.ReachNone })
 }
@@ -227,9 +228,9 @@ func TestGetAModelFromFriends(t *testing.T) {
 	s.until("it waits for a friend", func() bool { r := row(); return r.CanCancel && r.Bar != nil && !r.CanGet })
 	b.Set(func(b *uitest.Backend) {
 		anna := b.PeersNow[0].NodeID.String()
-		b.DownloadsNow[0] = core.Download{
+		b.DownloadsNow[0] = admin.Download{
 			ModelID: "mistral-small-24b", State: core.DownloadRunning, DownloadedBytes: 5 << 30, TotalBytes: 10 << 30, SpeedBytesPerSec: 50 << 20,
-			Shards: []core.ShardProgress{{State: core.DownloadDone}, {Index: 1, State: core.DownloadRunning, Peers: []string{anna}}},
+			Shards: []admin.ShardProgress{{State: core.DownloadDone}, {Index: 1, State: core.DownloadRunning, Peers: []string{anna}}},
 		}
 	})
 	s.until("it shows how far it is", func() bool {
@@ -246,7 +247,7 @@ func TestGetAModelFromFriends(t *testing.T) {
 // While a download runs the node is asked how far it is, for which it has no events.
 func TestDownloadsAreFollowed(t *testing.T) {
 	b := swarmBackend()
-	b.DownloadsNow = []core.Download{{ModelID: "llama-3.3-70b", State: core.DownloadRunning, TotalBytes: 100}}
+	b.DownloadsNow = []admin.Download{{ModelID: "llama-3.3-70b", State: core.DownloadRunning, TotalBytes: 100}}
 	s := newScreen(t, b)
 	s.Show(Models)
 	b.Quietly(func(b *uitest.Backend) { b.DownloadsNow[0].DownloadedBytes = 25 })
@@ -288,7 +289,7 @@ func TestFriendsWithHostileNames(t *testing.T) {
 		held[strings.Repeat(string(c), 96)] = 1
 	}
 	b.PeersNow[0].HeldShards = held
-	b.PlansNow["llama-3.3-70b"] = core.PlanReport{}
+	b.PlansNow["llama-3.3-70b"] = admin.PlanReport{}
 	b.Errors["Join"] = core.Errorf(core.CodeForbidden, "%s: %w", strings.Repeat("long ", 300), errors.New("x"))
 	s := newScreenIn(t, b, theme.ModeDark, 640, 520)
 	s.Show(Friends)
@@ -320,11 +321,11 @@ func TestFriendsShots(t *testing.T) {
 
 			b := swarmBackend()
 			used := time.Now().Add(-time.Hour)
-			b.InvitesNow = []core.Invite{{ID: "9", State: core.InviteUsed, UsedBy: "12D3KooWanna1", Nickname: "Anna", CreatedAt: used, UsedAt: &used}}
+			b.InvitesNow = []admin.Invite{{ID: "9", State: admin.InviteUsed, UsedBy: "12D3KooWanna1", Nickname: "Anna", CreatedAt: used, UsedAt: &used}}
 			anna := b.PeersNow[0].NodeID
-			b.DownloadsNow = []core.Download{{
+			b.DownloadsNow = []admin.Download{{
 				ModelID: "llama-3.3-70b", State: core.DownloadRunning, DownloadedBytes: 17 << 30, TotalBytes: 26 << 30, SpeedBytesPerSec: 96 << 20,
-				Shards: []core.ShardProgress{{State: core.DownloadDone}, {Index: 1, State: core.DownloadRunning, Peers: []string{anna.String()}}, {Index: 2}},
+				Shards: []admin.ShardProgress{{State: core.DownloadDone}, {Index: 1, State: core.DownloadRunning, Peers: []string{anna.String()}}, {Index: 2}},
 			}}
 			b.Answer = slices.Insert(b.Answer, 0, core.Delta{Route: &core.Route{Kind: core.RouteDistributed, Peers: []core.PeerID{anna, b.PeersNow[1].NodeID}}})
 			b.RouteNow = *b.Answer[0].Route

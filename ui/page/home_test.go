@@ -7,6 +7,7 @@ import (
 
 	"fyne.io/fyne/v2/test"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/ui/model"
 	"github.com/shoal-p2p/shoal/ui/uitest"
@@ -19,7 +20,7 @@ func TestHomeLeadsToTheNextThing(t *testing.T) {
 		t.Fatalf("Add a model opens %q", s.Current())
 	}
 	s.backend.Set(func(b *uitest.Backend) {
-		b.ModelsNow = []core.ModelInfo{uitest.Model("m", "M", core.StatusReady, 4)}
+		b.ModelsNow = []admin.ModelInfo{uitest.Model("m", "M", admin.StatusReady, 4)}
 	})
 	s.until("Home offers to load", func() bool { return s.home.action.Text() == "Load M" })
 	test.Tap(s.home.action)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/ui/model"
 )
@@ -71,7 +72,7 @@ func (s *Shell) updateDownloads(ctx context.Context) {
 	})
 }
 
-func (s *Shell) setFetching(downloads []core.Download) {
+func (s *Shell) setFetching(downloads []admin.Download) {
 	snap := model.Snapshot{Downloads: downloads}
 	s.fetching = snap.Fetching()
 }
@@ -112,8 +113,8 @@ func (s *Shell) update(ctx context.Context) bool {
 }
 
 // plans asks how the models would run in which friends could take part.
-func (s *Shell) plans(ctx context.Context, snap *model.Snapshot) map[string]core.PlanReport {
-	plans := map[string]core.PlanReport{}
+func (s *Shell) plans(ctx context.Context, snap *model.Snapshot) map[string]admin.PlanReport {
+	plans := map[string]admin.PlanReport{}
 	company := snap.Online() > 0
 	for _, m := range snap.Models {
 		id, err := core.ParseModelID(m.ID)
@@ -136,9 +137,9 @@ func (s *Shell) onEvent(e core.Event, started time.Time) (ask bool) {
 		if (data.ToastLevel == "warning" || data.ToastLevel == "error") && !data.Timestamp.Before(started) {
 			s.cfg.Post(func() { s.toast.show(model.Line(data.Message, 160), s.cfg.Post) })
 		}
-	case core.Stats:
+	case admin.Stats:
 		s.cfg.Post(func() { s.snap.Stats = data; s.redraw() })
-	case []core.PeerInfo:
+	case []admin.PeerInfo:
 		s.cfg.Post(func() { s.snap.Peers = data; s.redraw() })
 		return s.companyChanged(data)
 	}
@@ -147,7 +148,7 @@ func (s *Shell) onEvent(e core.Event, started time.Time) (ask bool) {
 
 // companyChanged tells whether other PCs can be used than before. Who joins does it with a code, so the codes are
 // looked at too. It runs on the goroutine of Run.
-func (s *Shell) companyChanged(peers []core.PeerInfo) bool {
+func (s *Shell) companyChanged(peers []admin.PeerInfo) bool {
 	var now []string
 	for _, p := range peers {
 		now = append(now, p.NodeID.String()+" "+p.Connection)

@@ -10,6 +10,7 @@ import (
 	"fyne.io/fyne/v2/storage"
 	"fyne.io/fyne/v2/test"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/ui/uitest"
 	"github.com/shoal-p2p/shoal/ui/widget"
@@ -43,7 +44,7 @@ func TestImportByPath(t *testing.T) {
 	b := uitest.New()
 	b.Gates["Import"] = make(chan error)
 	b.Steps = []core.Progress{{Done: 1 << 30, Total: 4 << 30, Since: time.Now()}}
-	b.Imported = uitest.Model("my-model", "My model", core.StatusReady, 4)
+	b.Imported = uitest.Model("my-model", "My model", admin.StatusReady, 4)
 	s := newScreen(t, b)
 	s.Show(Models)
 	test.Type(s.models.path, "/data/My_Model.gguf")
@@ -103,7 +104,7 @@ func TestOnlyModelFilesAreTaken(t *testing.T) {
 
 func TestLoadUnloadDelete(t *testing.T) {
 	b := uitest.New()
-	b.ModelsNow = []core.ModelInfo{uitest.Model("m", "M", core.StatusReady, 4)}
+	b.ModelsNow = []admin.ModelInfo{uitest.Model("m", "M", admin.StatusReady, 4)}
 	s := newScreen(t, b)
 	s.Show(Models)
 	s.press("Load")
@@ -123,7 +124,7 @@ func TestLoadUnloadDelete(t *testing.T) {
 
 func TestLoadThatFails(t *testing.T) {
 	b := uitest.New()
-	b.ModelsNow = []core.ModelInfo{uitest.Model("m", "M", core.StatusReady, 4)}
+	b.ModelsNow = []admin.ModelInfo{uitest.Model("m", "M", admin.StatusReady, 4)}
 	b.Errors["Load"] = core.Errorf(core.CodeInsufficientRAM, "needs 5 GB, 2 GB are free")
 	s := newScreen(t, b)
 	s.Show(Models)
@@ -139,10 +140,10 @@ func TestLoadThatFails(t *testing.T) {
 
 func TestLongNamesDoNotWidenTheWindow(t *testing.T) {
 	b := uitest.New()
-	m := uitest.Model("m", strings.Repeat("Modellbezeichnungsübersicht ", 20), core.StatusReady, 4)
+	m := uitest.Model("m", strings.Repeat("Modellbezeichnungsübersicht ", 20), admin.StatusReady, 4)
 	m.LastError = strings.Repeat("Speicherzuordnungsfehler beim Laden der Schichten ", 30)
 	m.Architecture = strings.Repeat("x", 300)
-	b.ModelsNow = []core.ModelInfo{m}
+	b.ModelsNow = []admin.ModelInfo{m}
 	s := newScreenIn(t, b, "dark", 640, 520)
 	s.Show(Models)
 	s.shoot("small-long")

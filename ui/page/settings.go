@@ -9,7 +9,7 @@ import (
 	"fyne.io/fyne/v2/lang"
 	fynewidget "fyne.io/fyne/v2/widget"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/ui"
 	"github.com/shoal-p2p/shoal/ui/model"
 	"github.com/shoal-p2p/shoal/ui/theme"
@@ -163,7 +163,7 @@ func curlLine(a ui.Access) string {
 	}, " ")
 }
 
-func (p *settingsPage) setVersion(v core.Version) {
+func (p *settingsPage) setVersion(v admin.Version) {
 	words := []string{"Shoal " + v.Version}
 	if v.Engine != "" {
 		words = append(words, v.Engine)

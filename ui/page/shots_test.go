@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/ui/theme"
 	"github.com/shoal-p2p/shoal/ui/uitest"
@@ -26,17 +27,17 @@ const answer = `Shoal pools the graphics cards of a few gaming PCs so that **tog
 // busyBackend is a PC in the middle of things.
 func busyBackend() *uitest.Backend {
 	b := uitest.New()
-	b.ModelsNow = []core.ModelInfo{
-		uitest.Model("llama-3.1-8b-instruct", "Llama 3.1 8B Instruct", core.StatusLoaded, 4.6),
-		uitest.Model("qwen3-14b", "Qwen3 14B", core.StatusReady, 8.4),
-		uitest.Model("gemma-3-27b", "Gemma 3 27B", core.StatusReady, 15.4),
-		uitest.Model("llama-3.3-70b", "Llama 3.3 70B Instruct", core.StatusPartial, 39.6),
+	b.ModelsNow = []admin.ModelInfo{
+		uitest.Model("llama-3.1-8b-instruct", "Llama 3.1 8B Instruct", admin.StatusLoaded, 4.6),
+		uitest.Model("qwen3-14b", "Qwen3 14B", admin.StatusReady, 8.4),
+		uitest.Model("gemma-3-27b", "Gemma 3 27B", admin.StatusReady, 15.4),
+		uitest.Model("llama-3.3-70b", "Llama 3.3 70B Instruct", admin.StatusPartial, 39.6),
 	}
 	b.ModelsNow[1].LastError = "there is not enough graphics memory for 40 of 48 layers"
 	b.StatsNow.State = "serving"
 	b.StatsNow.Hardware.GPUVRAMUsedMB = 7450
 	b.StatsNow.RequestsServed = 1284
-	b.StatsNow.Inference = core.InferenceStats{TokensPerSecond: 46.2, TokensGenerated: 212_480}
+	b.StatsNow.Inference = admin.InferenceStats{TokensPerSecond: 46.2, TokensGenerated: 212_480}
 	for _, text := range []string{answer} {
 		b.Answer = append(b.Answer, core.Delta{Text: text})
 	}
@@ -56,7 +57,7 @@ func TestShots(t *testing.T) {
 			s.Show(Models)
 			gate := make(chan error)
 			s.backend.Gates["Import"] = gate
-			s.backend.Imported = uitest.Model("mistral-small-24b", "Mistral Small 24B", core.StatusReady, 13.3)
+			s.backend.Imported = uitest.Model("mistral-small-24b", "Mistral Small 24B", admin.StatusReady, 13.3)
 			s.backend.Steps = []core.Progress{{Done: 5 << 30, Total: 13 << 30, Since: time.Now()}}
 			s.Import("/home/anna/models/Mistral-Small-24B.gguf")
 			s.until("the import shows progress", func() bool { return len(s.snap.Jobs) == 1 && s.snap.Jobs[0].Progress.Done > 0 })

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/ui"
 )
@@ -16,23 +17,23 @@ import (
 type Backend struct {
 	mu sync.Mutex // guards everything below
 
-	StatsNow    core.Stats
-	VersionNow  core.Version
-	ModelsNow   []core.ModelInfo
+	StatsNow    admin.Stats
+	VersionNow  admin.Version
+	ModelsNow   []admin.ModelInfo
 	AccessNow   ui.Access
 	SettingsNow ui.Settings
 
 	Answer       []core.Delta    // what Generate emits, piece by piece
 	RouteNow     core.Route      // which way the answer went in the end
 	Usage        core.Usage      // of the answer
-	Imported     core.ModelInfo  // what Import adds
+	Imported     admin.ModelInfo // what Import adds
 	Steps        []core.Progress // what Import reports
-	PeersNow     []core.PeerInfo
-	InvitesNow   []core.Invite
-	DownloadsNow []core.Download
-	PlansNow     map[string]core.PlanReport // by model id
-	CodeNow      core.NetworkCode           // what NewInvite makes
-	JoinedNow    core.Joined                // what Join gives
+	PeersNow     []admin.PeerInfo
+	InvitesNow   []admin.Invite
+	DownloadsNow []admin.Download
+	PlansNow     map[string]admin.PlanReport // by model id
+	CodeNow      admin.NetworkCode           // what NewInvite makes
+	JoinedNow    admin.Joined                // what Join gives
 
 	Errors map[string]error      // by method name, for example "Load"
 	Gates  map[string]chan error // a method waits for its gate, if there is one, and returns what it gets
@@ -46,15 +47,15 @@ type Backend struct {
 // New makes a backend of a gaming PC without models.
 func New() *Backend {
 	return &Backend{
-		StatsNow: core.Stats{
+		StatsNow: admin.Stats{
 			State: "idle", NodeID: "12D3KooWTest", Version: "0.1.0",
-			Hardware: core.Hardware{
+			Hardware: admin.Hardware{
 				GPUName: "NVIDIA GeForce RTX 4070", GPUVRAMMB: 12282, GPUVRAMUsedMB: 2150, GPUInference: true, InferenceBackend: "cuda",
 				TotalRAMMB: 32768, UsedRAMMB: 11900, ProcessRSSMB: 160, TotalDiskMB: 953869, UsedDiskMB: 610000, AvailableDiskMB: 343869,
 				CPUName: "AMD Ryzen 7 7800X3D", CPUCores: 8, OS: "linux",
 			},
 		},
-		VersionNow:  core.Version{Version: "0.1.0", Engine: "llama.cpp v0.5.0", OS: "linux", Arch: "amd64"},
+		VersionNow:  admin.Version{Version: "0.1.0", Engine: "llama.cpp v0.5.0", OS: "linux", Arch: "amd64"},
 		AccessNow:   ui.Access{Address: "http://127.0.0.1:8800/v1", Key: "sk-shoal-0123456789abcdef0123456789abcdef"},
 		SettingsNow: ui.Settings{Contribution: ui.ContributionModerate},
 		Errors:      map[string]error{},
@@ -63,8 +64,8 @@ func New() *Backend {
 }
 
 // Model makes a model of the given size, in GiB.
-func Model(id, name, status string, gib float64) core.ModelInfo {
-	return core.ModelInfo{
+func Model(id, name, status string, gib float64) admin.ModelInfo {
+	return admin.ModelInfo{
 		ID: id, Name: name, Architecture: "llama", Quantization: "Q4_K_M", ContextLength: 131072, Layers: 32,
 		TotalSizeBytes: int64(gib * (1 << 30)), EstimatedVRAMMB: int64(gib * 1024 * 1.15), Fits: gib < 16,
 		Status: status, Local: true, Windows: 1,
@@ -133,33 +134,33 @@ func (b *Backend) setStatus(id, status string) {
 }
 
 // Stats implements ui.Backend.
-func (b *Backend) Stats(context.Context) (core.Stats, error) {
+func (b *Backend) Stats(context.Context) (admin.Stats, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.StatsNow, b.Errors["Stats"]
 }
 
 // Version implements ui.Backend.
-func (b *Backend) Version(context.Context) (core.Version, error) {
+func (b *Backend) Version(context.Context) (admin.Version, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.VersionNow, b.Errors["Version"]
 }
 
 // Models implements ui.Backend.
-func (b *Backend) Models(context.Context) ([]core.ModelInfo, error) {
+func (b *Backend) Models(context.Context) ([]admin.ModelInfo, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.ModelsNow), b.Errors["Models"]
 }
 
 // Import implements ui.Backend: it reports Steps, waits for the gate "Import" and adds Imported.
-func (b *Backend) Import(ctx context.Context, path string, progress func(core.Progress)) (core.ModelInfo, error) {
+func (b *Backend) Import(ctx context.Context, path string, progress func(core.Progress)) (admin.ModelInfo, error) {
 	for _, p := range b.Steps {
 		progress(p)
 	}
 	if err := b.call(ctx, "Import", path); err != nil {
-		return core.ModelInfo{}, err
+		return admin.ModelInfo{}, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -171,7 +172,7 @@ func (b *Backend) Import(ctx context.Context, path string, progress func(core.Pr
 func (b *Backend) Load(ctx context.Context, id core.ModelID) error {
 	err := b.call(ctx, "Load", id.String())
 	if err == nil {
-		b.setStatus(id.String(), core.StatusLoaded)
+		b.setStatus(id.String(), admin.StatusLoaded)
 	}
 	return err
 }
@@ -180,7 +181,7 @@ func (b *Backend) Load(ctx context.Context, id core.ModelID) error {
 func (b *Backend) Unload(ctx context.Context, id core.ModelID) error {
 	err := b.call(ctx, "Unload", id.String())
 	if err == nil {
-		b.setStatus(id.String(), core.StatusReady)
+		b.setStatus(id.String(), admin.StatusReady)
 	}
 	return err
 }
@@ -192,7 +193,7 @@ func (b *Backend) Delete(ctx context.Context, id core.ModelID) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ModelsNow = slices.DeleteFunc(b.ModelsNow, func(m core.ModelInfo) bool { return m.ID == id.String() })
+	b.ModelsNow = slices.DeleteFunc(b.ModelsNow, func(m admin.ModelInfo) bool { return m.ID == id.String() })
 	return nil
 }
 

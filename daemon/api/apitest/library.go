@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -22,22 +23,22 @@ func (n *Node) Resolve(name string) (core.ModelID, error) {
 }
 
 // Models implements api.Library.
-func (n *Node) Models(context.Context) []core.ModelInfo {
+func (n *Node) Models(context.Context) []admin.ModelInfo {
 	n.calls.Add(1)
-	return []core.ModelInfo{model(OnDisk, core.StatusReady), model(Loaded, core.StatusLoaded), model(Crashed, core.StatusReady), model(Busy, core.StatusReady), model("far", core.StatusPartial)}
+	return []admin.ModelInfo{model(OnDisk, admin.StatusReady), model(Loaded, admin.StatusLoaded), model(Crashed, admin.StatusReady), model(Busy, admin.StatusReady), model("far", admin.StatusPartial)}
 }
 
-func model(id, status string) core.ModelInfo {
-	m := core.ModelInfo{
+func model(id, status string) admin.ModelInfo {
+	m := admin.ModelInfo{
 		ID: id, Name: "Model " + id, Architecture: "llama", Quantization: "Q8_0", ContextLength: 512, Layers: 4,
 		TotalSizeBytes: 4000, ShardCount: 2, HostedShards: 2, Windows: 1, Status: status, Mode: "full", Source: "local",
-		Local: true, TrustLevel: core.TrustPinned, HasManifest: true, HasHeader: true, EstimatedVRAMMB: 8, Fits: true,
-		Splittable: true, GlobalAvailable: status != core.StatusPartial,
+		Local: true, TrustLevel: admin.TrustPinned, HasManifest: true, HasHeader: true, EstimatedVRAMMB: 8, Fits: true,
+		Splittable: true, GlobalAvailable: status != admin.StatusPartial,
 	}
 	for i := range 2 {
-		m.Shards = append(m.Shards, core.ShardInfo{Index: i, LayerStart: 2 * i, LayerEnd: 2*i + 2, SizeBytes: 2000, Hash: "00", Local: true, Holders: 1})
+		m.Shards = append(m.Shards, admin.ShardInfo{Index: i, LayerStart: 2 * i, LayerEnd: 2*i + 2, SizeBytes: 2000, Hash: "00", Local: true, Holders: 1})
 	}
-	if status == core.StatusLoaded {
+	if status == admin.StatusLoaded {
 		m.LoadedShards = []int{0, 1}
 	}
 	return m
@@ -56,59 +57,59 @@ func (n *Node) known(id core.ModelID, shard int) error {
 }
 
 // Metadata implements api.Library.
-func (n *Node) Metadata(_ context.Context, id core.ModelID) (out core.Metadata, err error) {
+func (n *Node) Metadata(_ context.Context, id core.ModelID) (out admin.Metadata, err error) {
 	if err := n.known(id, 0); err != nil {
 		return out, err
 	}
 	out.ModelID = id.String()
 	out.General.Architecture = "llama"
 	out.General.Quantization = "Q8_0"
-	out.Raw = []core.MetadataKV{{Key: "general.architecture", Value: "llama"}}
+	out.Raw = []admin.MetadataKV{{Key: "general.architecture", Value: "llama"}}
 	return out, nil
 }
 
 // Progress implements api.Library.
-func (n *Node) Progress(_ context.Context, id core.ModelID) (core.ModelProgress, error) {
+func (n *Node) Progress(_ context.Context, id core.ModelID) (admin.ModelProgress, error) {
 	if err := n.known(id, 0); err != nil {
-		return core.ModelProgress{}, err
+		return admin.ModelProgress{}, err
 	}
-	return core.ModelProgress{ModelID: id.String(), State: core.StatusReady, TotalShards: 2, DownloadedShards: 2, Progress: 1}, nil
+	return admin.ModelProgress{ModelID: id.String(), State: admin.StatusReady, TotalShards: 2, DownloadedShards: 2, Progress: 1}, nil
 }
 
 // Import implements api.Library.
-func (n *Node) Import(_ context.Context, _ string, windows int, progress func(core.Progress)) (core.ModelInfo, error) {
+func (n *Node) Import(_ context.Context, _ string, windows int, progress func(core.Progress)) (admin.ModelInfo, error) {
 	n.calls.Add(1)
 	if windows == 13 {
-		return core.ModelInfo{}, core.Errorf(core.CodeCorrupt, "the file ends inside its header")
+		return admin.ModelInfo{}, core.Errorf(core.CodeCorrupt, "the file ends inside its header")
 	}
 	for i := range 3 {
 		if progress != nil {
 			progress(core.Progress{Done: int64(i) * 50, Total: 100, Since: time.Now()})
 		}
 	}
-	m := model(OnDisk, core.StatusReady)
+	m := model(OnDisk, admin.StatusReady)
 	m.Windows = windows
 	return m, nil
 }
 
 // Load implements api.Library.
-func (n *Node) Load(_ context.Context, id core.ModelID) (core.ModelInfo, error) {
-	return model(id.String(), core.StatusLoaded), n.known(id, 0)
+func (n *Node) Load(_ context.Context, id core.ModelID) (admin.ModelInfo, error) {
+	return model(id.String(), admin.StatusLoaded), n.known(id, 0)
 }
 
 // Unload implements api.Library.
-func (n *Node) Unload(_ context.Context, id core.ModelID) (core.ModelUnloaded, error) {
-	return core.ModelUnloaded{Status: "unloaded", ModelID: id.String(), ModelName: "Model", SegmentsRemoved: 2, EstimatedFreedMB: 8}, n.known(id, 0)
+func (n *Node) Unload(_ context.Context, id core.ModelID) (admin.ModelUnloaded, error) {
+	return admin.ModelUnloaded{Status: "unloaded", ModelID: id.String(), ModelName: "Model", SegmentsRemoved: 2, EstimatedFreedMB: 8}, n.known(id, 0)
 }
 
 // LoadShard implements api.Library.
-func (n *Node) LoadShard(_ context.Context, id core.ModelID, index int) (core.ShardLoaded, error) {
-	return core.ShardLoaded{Status: "loaded", ModelID: id.String(), ShardIndex: index, LoadedShards: []int{0, 1}}, n.known(id, index)
+func (n *Node) LoadShard(_ context.Context, id core.ModelID, index int) (admin.ShardLoaded, error) {
+	return admin.ShardLoaded{Status: "loaded", ModelID: id.String(), ShardIndex: index, LoadedShards: []int{0, 1}}, n.known(id, index)
 }
 
 // UnloadShard implements api.Library.
-func (n *Node) UnloadShard(_ context.Context, id core.ModelID, index int) (core.ShardUnloaded, error) {
-	return core.ShardUnloaded{Status: "unloaded", ModelID: id.String(), ShardIndex: index}, n.known(id, index)
+func (n *Node) UnloadShard(_ context.Context, id core.ModelID, index int) (admin.ShardUnloaded, error) {
+	return admin.ShardUnloaded{Status: "unloaded", ModelID: id.String(), ShardIndex: index}, n.known(id, index)
 }
 
 // LockShard implements api.Library.
@@ -142,15 +143,15 @@ func (n *Node) DeleteShard(_ context.Context, id core.ModelID, index int) error 
 }
 
 // Rescan implements api.Library.
-func (n *Node) Rescan(context.Context) (core.Rescanned, error) {
+func (n *Node) Rescan(context.Context) (admin.Rescanned, error) {
 	n.calls.Add(1)
-	return core.Rescanned{Status: "ok", ModelsUpdated: []string{OnDisk}, Count: 1}, nil
+	return admin.Rescanned{Status: "ok", ModelsUpdated: []string{OnDisk}, Count: 1}, nil
 }
 
 // Storage implements api.Library.
-func (n *Node) Storage(context.Context) core.ShardStorage {
+func (n *Node) Storage(context.Context) admin.ShardStorage {
 	n.calls.Add(1)
-	return core.ShardStorage{Models: []core.ModelStorage{{ID: OnDisk, Name: "Model", ShardCount: 2, LocalShards: 2, Ready: "ready"}}, TotalLocalBytes: 4000}
+	return admin.ShardStorage{Models: []admin.ModelStorage{{ID: OnDisk, Name: "Model", ShardCount: 2, LocalShards: 2, Ready: "ready"}}, TotalLocalBytes: 4000}
 }
 
 // Export implements api.Library.
@@ -165,13 +166,13 @@ func (n *Node) Export(_ context.Context, id core.ModelID, _ string, progress fun
 }
 
 // Stats implements api.Control.
-func (n *Node) Stats(context.Context) core.Stats {
+func (n *Node) Stats(context.Context) admin.Stats {
 	n.calls.Add(1)
-	return core.Stats{NodeID: "node", Version: "test", State: "serving", LoadedModels: []string{Loaded}, HostedShards: 4}
+	return admin.Stats{NodeID: "node", Version: "test", State: "serving", LoadedModels: []string{Loaded}, HostedShards: 4}
 }
 
 // Version implements api.Control.
-func (n *Node) Version(context.Context) core.Version {
+func (n *Node) Version(context.Context) admin.Version {
 	n.calls.Add(1)
-	return core.Version{Version: "test", GoVersion: "go", OS: "linux", Arch: "amd64"}
+	return admin.Version{Version: "test", GoVersion: "go", OS: "linux", Arch: "amd64"}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -20,28 +21,28 @@ const Inviter = "00112233445566778899aabbccddeeff"
 var when = time.Unix(1_700_000_000, 0).UTC()
 
 // Peers implements api.Swarm.
-func (n *Node) Peers(context.Context) []core.PeerInfo {
+func (n *Node) Peers(context.Context) []admin.PeerInfo {
 	n.calls.Add(1)
 	id, _ := core.ParsePeerID(Peer)
-	return []core.PeerInfo{{
+	return []admin.PeerInfo{{
 		NodeID: id, Nickname: "attic", LatencyMS: 1.5, TrustScore: 0.5, Healthy: true, HostedModels: []string{OnDisk}, HeldShards: map[string]int{OnDisk: 3},
 		IsLANPeer: true, Connection: "direct", Addresses: []string{"/ip4/192.0.2.1/tcp/8810"}, LastSeen: when, Region: "DE",
 	}}
 }
 
 // NetworkMap implements api.Swarm.
-func (n *Node) NetworkMap(context.Context) core.NetworkMap {
+func (n *Node) NetworkMap(context.Context) admin.NetworkMap {
 	n.calls.Add(1)
-	return core.NetworkMap{Regions: map[string]core.Region{"DE": {
+	return admin.NetworkMap{Regions: map[string]admin.Region{"DE": {
 		Total: 2, Models: map[string]int{OnDisk: 2}, Demand: map[string]int{OnDisk: 5}, CoverageGaps: []string{},
 		ReplicationTarget: map[string]int{OnDisk: 2},
 	}}}
 }
 
 // NetworkCode implements api.Swarm; a fresh code is another one.
-func (n *Node) NetworkCode(_ context.Context, fresh bool) (core.NetworkCode, error) {
+func (n *Node) NetworkCode(_ context.Context, fresh bool) (admin.NetworkCode, error) {
 	n.calls.Add(1)
-	out := core.NetworkCode{Code: Code, NodeID: "node", Phase: "established", PeerCount: 1, InviteID: Inviter, ExpiresAt: when}
+	out := admin.NetworkCode{Code: Code, NodeID: "node", Phase: "established", PeerCount: 1, InviteID: Inviter, ExpiresAt: when}
 	if fresh {
 		out.Code += "Mg"
 	}
@@ -49,25 +50,25 @@ func (n *Node) NetworkCode(_ context.Context, fresh bool) (core.NetworkCode, err
 }
 
 // JoinNetwork implements api.Swarm: a code that ends in one of these words has met that fate.
-func (n *Node) JoinNetwork(_ context.Context, code string) (core.Joined, error) {
+func (n *Node) JoinNetwork(_ context.Context, code string) (admin.Joined, error) {
 	n.calls.Add(1)
 	for word, kind := range map[string]core.Code{
 		"expired": core.CodeInviteExpired, "used": core.CodeInviteUsed, "revoked": core.CodeInviteRevoked, "damaged": core.CodeCorrupt,
 	} {
 		if strings.HasSuffix(code, word) {
-			return core.Joined{}, core.Errorf(kind, "this invite is %s", word)
+			return admin.Joined{}, core.Errorf(kind, "this invite is %s", word)
 		}
 	}
 	if !strings.HasPrefix(code, "swarm://") && !strings.HasPrefix(code, "/") {
-		return core.Joined{}, core.Errorf(core.CodeInvalidRequest, "that is not an invite code").WithParam("code")
+		return admin.Joined{}, core.Errorf(core.CodeInvalidRequest, "that is not an invite code").WithParam("code")
 	}
-	return core.Joined{Status: "ok", PeerID: Peer, Address: "/ip4/192.0.2.1/tcp/8810", Message: "Joined."}, nil
+	return admin.Joined{Status: "ok", PeerID: Peer, Address: "/ip4/192.0.2.1/tcp/8810", Message: "Joined."}, nil
 }
 
 // Invites implements api.Swarm.
-func (n *Node) Invites(context.Context) ([]core.Invite, error) {
+func (n *Node) Invites(context.Context) ([]admin.Invite, error) {
 	n.calls.Add(1)
-	return []core.Invite{
+	return []admin.Invite{
 		{ID: Inviter, State: "used", CreatedAt: when, ExpiresAt: when.Add(time.Hour), UsedBy: Peer, UsedAt: &when, Nickname: "attic"},
 		{ID: strings.Repeat("0", 32), State: "open", CreatedAt: when, ExpiresAt: when.Add(time.Hour)},
 	}, nil
@@ -86,13 +87,13 @@ func (n *Node) RevokeInvite(_ context.Context, id string) error {
 }
 
 // AddModel implements api.Swarm.
-func (n *Node) AddModel(_ context.Context, id core.ModelID) (core.Acquiring, error) {
-	return core.Acquiring{Status: "acquiring", ModelID: id.String()}, n.known(id, 0)
+func (n *Node) AddModel(_ context.Context, id core.ModelID) (admin.Acquiring, error) {
+	return admin.Acquiring{Status: "acquiring", ModelID: id.String()}, n.known(id, 0)
 }
 
 // DownloadShard implements api.Swarm: shard 0 is here, shard 1 is fetched.
-func (n *Node) DownloadShard(_ context.Context, id core.ModelID, index int) (core.ShardDownload, error) {
-	out := core.ShardDownload{Status: "already_local", ModelID: id.String(), ShardIndex: index}
+func (n *Node) DownloadShard(_ context.Context, id core.ModelID, index int) (admin.ShardDownload, error) {
+	out := admin.ShardDownload{Status: "already_local", ModelID: id.String(), ShardIndex: index}
 	if index == 1 {
 		out.Status, out.Source, out.Peer = "downloading", "p2p", Peer
 	}
@@ -100,11 +101,11 @@ func (n *Node) DownloadShard(_ context.Context, id core.ModelID, index int) (cor
 }
 
 // Downloads implements api.Swarm.
-func (n *Node) Downloads(context.Context) []core.Download {
+func (n *Node) Downloads(context.Context) []admin.Download {
 	n.calls.Add(1)
-	return []core.Download{{
+	return []admin.Download{{
 		ModelID: OnDisk, State: core.DownloadRunning, Source: "p2p", DownloadedBytes: 500, TotalBytes: 2000, SpeedBytesPerSec: 100,
-		Shards: []core.ShardProgress{{
+		Shards: []admin.ShardProgress{{
 			Index: 1, State: core.DownloadRunning, DownloadedBytes: 500, TotalBytes: 2000, SpeedBytesPerSec: 100, Source: "p2p", Peers: []string{Peer},
 		}},
 	}}
@@ -114,13 +115,13 @@ func (n *Node) Downloads(context.Context) []core.Download {
 func (n *Node) CancelDownload(_ context.Context, id core.ModelID) error { return n.known(id, 0) }
 
 // EncryptedPipeline implements api.Swarm.
-func (n *Node) EncryptedPipeline(_ context.Context, id core.ModelID) (core.EncryptedPipeline, error) {
+func (n *Node) EncryptedPipeline(_ context.Context, id core.ModelID) (admin.EncryptedPipeline, error) {
 	if err := n.known(id, 0); err != nil {
-		return core.EncryptedPipeline{}, err
+		return admin.EncryptedPipeline{}, err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	out := core.EncryptedPipeline{
+	out := admin.EncryptedPipeline{
 		Status: "disabled", ModelID: id.String(), Ready: true, HasFirstShard: true, HasLastShard: true, Setting: "global",
 		OverheadNote: "A little slower.", Warning: "This model has two shards: it would run on this PC alone.",
 	}
@@ -131,9 +132,9 @@ func (n *Node) EncryptedPipeline(_ context.Context, id core.ModelID) (core.Encry
 }
 
 // SetEncryptedPipeline implements api.Swarm.
-func (n *Node) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (core.EncryptedPipeline, error) {
+func (n *Node) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (admin.EncryptedPipeline, error) {
 	if err := n.known(id, 0); err != nil {
-		return core.EncryptedPipeline{}, err
+		return admin.EncryptedPipeline{}, err
 	}
 	n.mu.Lock()
 	n.encrypted = enabled
@@ -142,23 +143,23 @@ func (n *Node) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enable
 }
 
 // Plan implements api.Swarm: the model OnDisk runs here and at a peer, others nowhere.
-func (n *Node) Plan(_ context.Context, id core.ModelID) (core.PlanReport, error) {
+func (n *Node) Plan(_ context.Context, id core.ModelID) (admin.PlanReport, error) {
 	n.calls.Add(1)
-	out := core.PlanReport{
+	out := admin.PlanReport{
 		ModelID: id.String(), Route: core.RouteNone, Text: "no_holder: layers 2-3", Code: core.CodeNotReady,
-		Reasons: []core.PlanReason{{Code: "no_holder", LayerStart: 2, LayerEnd: 4, Text: "no_holder: layers 2-3"}},
+		Reasons: []admin.PlanReason{{Code: "no_holder", LayerStart: 2, LayerEnd: 4, Text: "no_holder: layers 2-3"}},
 	}
 	if id.String() != OnDisk {
 		return out, nil
 	}
-	here := core.PlanSegment{NodeID: "node", Local: true, EndShard: 1, LayerEnd: 2, Loaded: true, Measured: true, ComputeMS: 3}
-	there := core.PlanSegment{NodeID: Peer, Nickname: "attic", FirstShard: 1, EndShard: 2, LayerStart: 2, LayerEnd: 4, LatencyMS: 1, Standbys: []string{"node"}}
-	there.TakesOver = []core.PlanStandby{{NodeID: "node", EndShard: 2, Warmth: "cold", Why: "no room"}}
-	out = core.PlanReport{
+	here := admin.PlanSegment{NodeID: "node", Local: true, EndShard: 1, LayerEnd: 2, Loaded: true, Measured: true, ComputeMS: 3}
+	there := admin.PlanSegment{NodeID: Peer, Nickname: "attic", FirstShard: 1, EndShard: 2, LayerStart: 2, LayerEnd: 4, LatencyMS: 1, Standbys: []string{"node"}}
+	there.TakesOver = []admin.PlanStandby{{NodeID: "node", EndShard: 2, Warmth: "cold", Why: "no room"}}
+	out = admin.PlanReport{
 		ModelID: OnDisk, Possible: true, Route: core.RouteDistributed, Text: "layers 0-1 on this PC, layers 2-3 on attic",
-		Segments: []core.PlanSegment{here, there}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 20, PrefillTokensPerSecond: 200},
-		Draft:        &core.PlanDraft{ModelID: Loaded, Text: "the vocabularies differ"},
-		Alternatives: []core.PlanAlternative{{Name: "local", Segments: []core.PlanSegment{here}, Forecast: core.PlanForecast{DecodeTokensPerSecond: 10}}},
+		Segments: []admin.PlanSegment{here, there}, Forecast: admin.PlanForecast{DecodeTokensPerSecond: 20, PrefillTokensPerSecond: 200},
+		Draft:        &admin.PlanDraft{ModelID: Loaded, Text: "the vocabularies differ"},
+		Alternatives: []admin.PlanAlternative{{Name: "local", Segments: []admin.PlanSegment{here}, Forecast: admin.PlanForecast{DecodeTokensPerSecond: 10}}},
 	}
 	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/e2e"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
@@ -182,7 +183,7 @@ func (f *fleet) whole(ctx context.Context) error {
 			return fmt.Errorf("%s does not find the others: %w", n.Name, err)
 		}
 	}
-	report, err := f.nodes[0].PlanUntil(ctx, f.model, func(r core.PlanReport) bool {
+	report, err := f.nodes[0].PlanUntil(ctx, f.model, func(r admin.PlanReport) bool {
 		if !r.Possible {
 			return false
 		}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/e2e"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
@@ -58,7 +59,7 @@ func (l *lab) share(first, second *e2e.Node) *tale {
 // tell has the tale told over the chain and compares it with that of the whole model.
 func (t *tale) tell(how string) {
 	t.t.Helper()
-	report, err := t.first.PlanUntil(t.ctx, t.id, func(r core.PlanReport) bool {
+	report, err := t.first.PlanUntil(t.ctx, t.id, func(r admin.PlanReport) bool {
 		return r.Possible && r.Route == core.RouteDistributed
 	})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/e2e"
 	"github.com/shoal-p2p/shoal/daemon/e2e/netns"
 )
@@ -150,13 +150,13 @@ func (l *lab) invite(first *e2e.Node, others ...*e2e.Node) {
 }
 
 // peer is what a node tells of another one.
-func (l *lab) peer(n, other *e2e.Node) (found core.PeerInfo, ok bool) {
+func (l *lab) peer(n, other *e2e.Node) (found admin.PeerInfo, ok bool) {
 	for _, p := range n.Peers(l.ctx) {
 		if p.Nickname == other.Name {
 			return p, true
 		}
 	}
-	return core.PeerInfo{}, false
+	return admin.PeerInfo{}, false
 }
 
 // until waits for something and returns how long it took.

@@ -1,6 +1,4 @@
-package core
-
-import "time"
+package admin
 
 // Stats is the answer of GET /api/admin/stats.
 type Stats struct {
@@ -250,11 +248,4 @@ type ModelStorage struct {
 	Shards             []ShardInfo `json:"shards"`
 	Ready              string      `json:"ready"` // "ready", "downloading", "available" or "incomplete"
 	AllShardsAvailable bool        `json:"all_shards_available"`
-}
-
-// Progress is how far a long job is, in bytes.
-type Progress struct {
-	Done  int64
-	Total int64
-	Since time.Time // when the job started
 }

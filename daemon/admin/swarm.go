@@ -1,6 +1,10 @@
-package core
+package admin
 
-import "time"
+import (
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
 
 // NetworkCode is the answer of GET /api/admin/network-code: an invite and how this node stands in its swarm.
 type NetworkCode struct {
@@ -70,15 +74,6 @@ type ShardDownload struct {
 	Filename   string `json:"filename,omitempty"`
 }
 
-// Download states.
-const (
-	DownloadQueued  = "queued"
-	DownloadRunning = "downloading"
-	DownloadPaused  = "paused"
-	DownloadDone    = "completed"
-	DownloadFailed  = "failed"
-)
-
 // Download is one entry of GET /api/admin/downloads: the shards of one model that are being fetched.
 type Download struct {
 	ModelID          string          `json:"model_id"`
@@ -115,27 +110,13 @@ type EncryptedPipeline struct {
 	Warning       string `json:"warning,omitempty"`
 }
 
-// The ways a request can go.
-const (
-	RouteLocal       = "local"       // one window on this PC
-	RouteSplit       = "split"       // several windows, all on this PC
-	RouteDistributed = "distributed" // windows on other PCs too
-	RouteNone        = "none"        // nobody can serve it
-)
-
-// Route is which way a request went.
-type Route struct {
-	Kind  string   // a route
-	Peers []PeerID // other nodes that took part, in the order of the chain
-}
-
 // PlanReport is the answer of GET /api/admin/plan/{model_id}: the chain that a request would get, and why.
 type PlanReport struct {
 	ModelID      string            `json:"model_id"`
 	Possible     bool              `json:"possible"`
 	Route        string            `json:"route"`
 	Text         string            `json:"text"` // the choice, or the refusal, in words
-	Code         Code              `json:"code"` // of the error that a request would get, or ""
+	Code         core.Code         `json:"code"` // of the error that a request would get, or ""
 	Encrypted    bool              `json:"encrypted"`
 	Segments     []PlanSegment     `json:"segments"`
 	Forecast     PlanForecast      `json:"forecast"`
@@ -203,3 +184,33 @@ type PlanReason struct {
 	LayerEnd   int    `json:"layer_end"`
 	Text       string `json:"text"` // for example "no_holder: layers 12-17"
 }
+
+// PeerInfo is one entry of GET /api/admin/peers and of the peer_list event.
+type PeerInfo struct {
+	NodeID       core.PeerID    `json:"node_id"`
+	Nickname     string         `json:"nickname"`
+	LatencyMS    float64        `json:"latency_ms"`  // round trip; 0 until it is measured
+	TrustScore   float64        `json:"trust_score"` // 0 to 1, first-hand; everybody starts at 0.5
+	Healthy      bool           `json:"healthy"`     // heard of in the last 90 s, over a connection or by its announcement
+	GPU          string         `json:"gpu"`
+	VRAMMB       int64          `json:"vram_mb"` // graphics memory that it lends
+	RAMMB        int64          `json:"ram_mb"`  // memory that it lends
+	HostedModels []string       `json:"hosted_models"`
+	HeldShards   map[string]int `json:"held_shards"` // how many shards of each hosted model it has
+	IsLANPeer    bool           `json:"is_lan_peer"`
+	Connection   string         `json:"connection"` // a connection of a peer; "none" within 25 s when it went without a word
+	Addresses    []string       `json:"addresses"`
+	LastSeen     time.Time      `json:"last_seen"`
+	Version      string         `json:"version"`
+	Engine       string         `json:"engine"` // runtime version; windows of different ones are not chained
+	Region       string         `json:"region"`
+	Anchor       bool           `json:"anchor"`
+	Paused       bool           `json:"paused"` // its owner paused it
+}
+
+// The connections of a peer.
+const (
+	ConnectionDirect  = "direct"
+	ConnectionRelayed = "relayed"
+	ConnectionNone    = "none"
+)
