@@ -35,6 +35,8 @@ var layers = []struct {
 	{folder: "daemon/plan", std: true, only: []string{"daemon/core"}, reason: "a plan is computed from what it is given and nothing else"},
 	{folder: "daemon/secret", only: []string{"daemon/core", "daemon/atomicfile"}, reason: "secrets know nobody who uses them"},
 	{folder: "daemon/api", never: []string{"daemon/library", "daemon/store", "daemon/engine", "daemon/shard", "daemon/client"}, reason: "the API serves an interface, not the parts behind it"},
+	{folder: "daemon/access", only: []string{"daemon/core", "daemon/atomicfile", "daemon/identity", "daemon/secret"}, reason: "how to reach a node is known without one"},
+	{folder: "daemon/engine/runtime", only: []string{"daemon/core", "daemon/engine"}, reason: "finding and watching the libraries knows nothing of models or settings"},
 	{folder: "daemon/engine/worker", never: []string{"daemon/engine/llama"}, reason: "the node must start where libffi is absent; only shoal-worker links llama.cpp"},
 	{folder: "daemon", never: []string{"app", "ui", "packaging", "fyne.io"}, reason: "the daemon does not know it has a screen"},
 	{folder: "ui", only: []string{"daemon/core", "daemon/admin", "assets"}, never: []string{"net/http", "fyne.io/fyne/v2/app"}, reason: "the screen does not know there is a network, and is drawn in tests without a display"},

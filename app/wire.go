@@ -11,6 +11,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/assets"
 	"github.com/shoal-p2p/shoal/daemon"
+	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/client"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -54,12 +55,12 @@ func greet(ctx context.Context, n *daemon.Node, cfg daemon.Config) {
 	case <-ctx.Done():
 		return
 	}
-	access, err := daemon.AccessOf(ctx, cfg)
+	place, err := access.Of(ctx, cfg.DataDir, cfg.Getenv)
 	if err != nil {
 		return // the screen shows the same, and says why when it cannot
 	}
-	access.URL = n.URL()
-	fmt.Printf("Shoal is running.\n\nAPI  %s/v1\nKey  %s\nTry  %s\n\n", access.URL, access.Place, access.Curl("shoald key --data-dir "+daemon.ShellWord(cfg.DataDir)))
+	place.URL = n.URL()
+	fmt.Printf("Shoal is running.\n\nAPI  %s/v1\nKey  %s\nTry  %s\n\n", place.URL, place.Place, place.Curl("shoald key --data-dir "+access.ShellWord(cfg.DataDir)))
 }
 
 // ownURL tells where the node's API is, once it listens.
@@ -76,16 +77,16 @@ func ownURL(n *daemon.Node) func(context.Context) (string, error) {
 
 // attach reaches the node that has the data folder open in another process.
 func attach(ctx context.Context, cfg daemon.Config) (*node, error) {
-	access, err := daemon.AccessOf(ctx, cfg)
+	place, err := access.Of(ctx, cfg.DataDir, cfg.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	c := client.New(client.Config{URL: access.URL, Key: access.Key.Reveal()})
+	c := client.New(client.Config{URL: place.URL, Key: place.Key.Reveal()})
 	if err := c.Alive(ctx); err != nil {
 		return nil, err
 	}
 	return &node{
-		backend: backend{node: c, url: func(context.Context) (string, error) { return access.URL, nil }},
+		backend: backend{node: c, url: func(context.Context) (string, error) { return place.URL, nil }},
 		run: func(ctx context.Context) error {
 			defer c.Close()
 			<-ctx.Done()

@@ -2,17 +2,19 @@ package daemon
 
 import (
 	"context"
-	"runtime"
+	stdruntime "runtime"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine/runtime"
 )
 
 // Version implements api.Node.
 func (n *Node) Version(context.Context) admin.Version {
-	v := admin.Version{Version: n.cfg.Version, Commit: n.cfg.Commit, GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
-	if state := n.runtime.Load(); state != nil && state.err == nil {
-		v.Engine = "llama.cpp " + state.info.Version
+	v := admin.Version{Version: n.cfg.Version, Commit: n.cfg.Commit, GoVersion: stdruntime.Version(), OS: stdruntime.GOOS, Arch: stdruntime.GOARCH}
+	v.EngineState = n.runtime.Status().State
+	if version := n.runtime.Version(); version != "" {
+		v.Engine = "llama.cpp " + version
 	}
 	return v
 }
@@ -26,11 +28,11 @@ func (n *Node) Ready(ctx context.Context) (bool, map[string]string) {
 	if err := n.store.Ping(ctx); err != nil {
 		parts["store"] = "the database does not answer"
 	}
-	switch state := n.runtime.Load(); {
-	case state == nil:
+	switch engine := n.runtime.Status(); engine.State {
+	case runtime.Searching:
 		parts["runtime"] = "being looked for"
-	case state.err != nil:
-		parts["runtime"] = state.err.Error()
+	case runtime.Missing:
+		parts["runtime"] = engine.Err.Error()
 	}
 	if _, err := n.Resolve("auto"); err != nil {
 		parts["models"] = err.Error()

@@ -14,11 +14,13 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/chat"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/runtime"
 	"github.com/shoal-p2p/shoal/daemon/event"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 	"github.com/shoal-p2p/shoal/daemon/identity"
@@ -66,7 +68,7 @@ type Node struct {
 	pausing  atomic.Bool // others are told before anything is unloaded
 
 	started  time.Time
-	runtime  atomic.Pointer[runtimeState]
+	runtime  *runtime.Watch
 	quit     chan struct{} // closed by Shutdown
 	quitOnce sync.Once
 	end      sync.Once
@@ -143,7 +145,7 @@ func (n *Node) openState(ctx context.Context) (err error) {
 }
 
 func (n *Node) openSecrets(ctx context.Context) error {
-	n.vault = openVault(ctx, n.cfg, n.identity)
+	n.vault = access.Vault(ctx, n.cfg.DataDir, n.cfg.Getenv, n.identity)
 	key, place, err := secret.APIKey(ctx, n.vault, n.cfg.DataDir)
 	if err != nil {
 		return err
@@ -157,8 +159,9 @@ func (n *Node) openSecrets(ctx context.Context) error {
 func (n *Node) assemble(ctx context.Context) error {
 	n.hardware = hardware.New(hardware.Config{DataDir: n.cfg.DataDir, Region: func() string { return n.settings.Get().Region }})
 	if n.engine = n.cfg.Engine; n.engine == nil {
-		n.engine = &workers{dataDir: n.cfg.DataDir, settings: n.settings.Get, log: n.log}
+		n.engine = &runtime.Workers{DataDir: n.cfg.DataDir, Set: n.enginePlace, Log: n.log}
 	}
+	n.runtime = runtime.NewWatch(n.engine, n.runtimeChanged, n.log)
 	n.Library = library.New(library.Config{
 		Dir: n.path("models"), Engine: n.engine, Store: n.store, Hardware: n.hardware, Settings: n.settings.Get,
 		Key: n.identity, Events: n.events, Log: n.log, Neighbours: n, Changed: n.modelsChanged, Damaged: n.shardDamaged,

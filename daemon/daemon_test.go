@@ -20,7 +20,6 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
-	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/fake"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
 )
@@ -310,35 +309,3 @@ func TestFullLineIsRefusedAtOnce(t *testing.T) {
 		t.Errorf("the first ended with %v, want cancelled", err)
 	}
 }
-
-func TestFindRuntime(t *testing.T) {
-	t.Setenv("HOME", t.TempDir())
-	t.Setenv("XDG_CACHE_HOME", "")
-	data := t.TempDir()
-	if _, err := FindRuntime("", data); core.CodeOf(err) != core.CodeNoRuntime || !strings.Contains(err.Error(), data) {
-		t.Errorf("without any: %v", err)
-	}
-	cache, err := os.UserCacheDir()
-	must(t, err)
-	put := func(dir string) {
-		must(t, os.MkdirAll(dir, 0o700))
-		for _, name := range []string{"libllama.so", "llama.dll"} {
-			must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
-		}
-	}
-	for _, better := range []string{
-		filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-cpu"),
-		filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-vulkan"),
-		filepath.Join(data, "runtime"),
-	} {
-		put(better)
-		if got, err := FindRuntime("", data); got != better || err != nil {
-			t.Errorf("got %s, %v; want %s", got, err, better)
-		}
-	}
-	if got, err := FindRuntime("/mine", data); got != "/mine" || err != nil {
-		t.Errorf("the one that is set: %s, %v", got, err)
-	}
-}
-
-var _ engine.Engine = (*workers)(nil)

@@ -210,10 +210,7 @@ func (n *Node) announcement(ctx context.Context) core.Announcement {
 
 // engineVersion names the runtime; windows of different ones are not chained.
 func (n *Node) engineVersion() string {
-	if state := n.runtime.Load(); state != nil && state.err == nil {
-		return state.info.Version
-	}
-	return ""
+	return n.runtime.Version()
 }
 
 // Limits of what is kept of models that are known from others only.

@@ -6,9 +6,11 @@ import (
 	"net"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine/runtime"
 )
 
 // Time that shutting down may take, for all services together and for requests that are running.
@@ -30,7 +32,7 @@ type service struct {
 // needs it.
 func (n *Node) services() []service {
 	list := []service{
-		{"runtime", n.watchRuntime},
+		{"runtime", n.runtime.Run},
 		{"library", n.Library.Run},
 		{"stats", n.sendStats},
 	}
@@ -38,7 +40,7 @@ func (n *Node) services() []service {
 		return list
 	}
 	list = append(list, n.swarmServices()...)
-	return append(list, service{"api", n.server.Run}, service{"address", n.announce})
+	return append(list, service{"api", n.server.Run}, service{"address", n.announceAddress})
 }
 
 // Run runs the node until ctx ends, Shutdown is called or a service fails, whose error it returns. It closes the
@@ -110,36 +112,12 @@ func (r *running) stop(deadline <-chan time.Time) bool {
 func (n *Node) newServer() *api.Server {
 	set := n.settings.Get()
 	return api.New(api.Config{
-		Node: n, Addr: set.Listen, Hosts: hosts(set.Listen), Origins: set.CORSAllow, Log: n.log,
+		Node: n, Addr: set.Listen, Hosts: access.Hosts(set.Listen), Origins: set.CORSAllow, Log: n.log,
 		Limits: api.Limits{
 			DrainTimeout: drainIn, OpenAIPerMin: set.RateLimitRPM, AdminPerMinute: set.RateLimitAdminRPM,
 			InFlight: set.MaxConcurrentRequests + set.RequestQueue,
 		},
 	})
-}
-
-// hosts are the names under which a server at listen may be called from other machines: its own address if that is
-// one, or every address of this PC. Loopback names are always allowed.
-func hosts(listen string) []string {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil || port == "0" {
-		return nil
-	}
-	ip := net.ParseIP(host)
-	if host != "" && (ip == nil || !ip.IsUnspecified()) {
-		return []string{listen}
-	}
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	var list []string
-	for _, a := range addresses {
-		if network, ok := a.(*net.IPNet); ok && !network.IP.IsLoopback() {
-			list = append(list, net.JoinHostPort(network.IP.String(), port))
-		}
-	}
-	return list
 }
 
 // Started is closed when the API listens. Without an API it is nil, which never closes.
@@ -152,6 +130,34 @@ func (n *Node) Started() <-chan struct{} {
 
 // Addr is where the API listens. It may be called after Started is closed.
 func (n *Node) Addr() net.Addr { return n.server.Addr() }
+
+// URL is where programs on this PC reach the API. It may be called after Started is closed.
+func (n *Node) URL() string { return access.URL(n.Addr()) }
+
+// announceAddress keeps the address file while the API listens.
+func (n *Node) announceAddress(ctx context.Context) error {
+	select {
+	case <-n.Started():
+		return access.Announce(ctx, n.cfg.DataDir, n.URL())
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// enginePlace names the worker program and the libraries as the settings do.
+func (n *Node) enginePlace() (program, libraries string) {
+	set := n.settings.Get()
+	return set.WorkerPath, set.RuntimeDir
+}
+
+// runtimeChanged is told by the watch of the runtime: others plan with what this node runs on, and the screen shows it.
+func (n *Node) runtimeChanged(s runtime.Status) {
+	if s.State == runtime.Ready {
+		n.hardware.SetRuntime(s.Info)
+	}
+	poke(n.network.news)
+	n.events.Publish(core.EventStats, n.Stats(context.Background()))
+}
 
 // sendStats publishes the state while somebody watches.
 func (n *Node) sendStats(ctx context.Context) error {

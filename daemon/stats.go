@@ -76,7 +76,7 @@ func (n *Node) Stats(ctx context.Context) admin.Stats {
 	s := admin.Stats{
 		NodeID: n.identity.NodeID(), Version: n.cfg.Version, UptimeSeconds: int64(time.Since(n.started).Seconds()),
 		RequestsServed: inference.TotalRequests, ActiveRequests: n.gate.active(), LoadedModels: []string{},
-		Hardware: n.hardware.Snapshot(ctx), Inference: inference,
+		Hardware: n.hardware.Snapshot(ctx), Inference: inference, EngineState: n.runtime.Status().State,
 	}
 	for _, p := range n.network.swarm.Peers() {
 		if p.Connection != "none" {

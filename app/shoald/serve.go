@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/shoal-p2p/shoal/daemon"
+	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/swarm"
 )
 
@@ -51,12 +52,12 @@ func (*serveCmd) Run(s *session) error {
 
 // greet prints how to reach the node.
 func (s *session) greet(n *daemon.Node) error {
-	access, err := daemon.AccessOf(s.ctx, s.cli.nodeConfig())
+	place, err := s.access()
 	if err != nil {
 		return err
 	}
-	access.URL = n.URL()
-	v := welcome{URL: access.URL + "/v1", KeyPlace: access.Place, Curl: access.Curl(s.keyCommand())}
+	place.URL = n.URL()
+	v := welcome{URL: place.URL + "/v1", KeyPlace: place.Place, Curl: place.Curl(s.keyCommand())}
 	return s.show(v, func(w io.Writer) {
 		fmt.Fprintf(w, "Shoal is running. Ctrl-C stops it.\n\nAPI\t%s\nKey\t%s\nTry\t%s\n\n", v.URL, v.KeyPlace, v.Curl)
 	})
@@ -68,9 +69,9 @@ func (s *session) keyCommand() string {
 	if err != nil {
 		program = "shoald"
 	}
-	command := daemon.ShellWord(program) + " key"
+	command := access.ShellWord(program) + " key"
 	if s.cli.DataDir != "" {
-		command += " --data-dir " + daemon.ShellWord(s.cli.paths().data)
+		command += " --data-dir " + access.ShellWord(s.cli.paths().data)
 	}
 	return command
 }

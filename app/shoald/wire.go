@@ -11,11 +11,13 @@ import (
 
 	"github.com/shoal-p2p/shoal/assets"
 	"github.com/shoal-p2p/shoal/daemon"
+	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/client"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/runtime"
 	"github.com/shoal-p2p/shoal/daemon/engine/worker"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 )
@@ -80,15 +82,15 @@ func (c *cli) serverConfig(log *slog.Logger, level *slog.LevelVar) daemon.Config
 // running returns the node that runs on this PC: the one at --listen, or the one that has the data folder. It is nil
 // when there is none.
 func (s *session) running() (api.Node, error) {
-	access, err := daemon.AccessOf(s.ctx, s.cli.nodeConfig())
+	place, err := s.access()
 	if err != nil {
 		return nil, err
 	}
-	for _, url := range []string{listenURL(s.cli.Listen), access.URL} {
+	for _, url := range []string{listenURL(s.cli.Listen), place.URL} {
 		if url == "" {
 			continue
 		}
-		n := client.New(client.Config{URL: url, Key: access.Key.Reveal(), OnError: func(err error) { s.lost = err }})
+		n := client.New(client.Config{URL: url, Key: place.Key.Reveal(), OnError: func(err error) { s.lost = err }})
 		if n.Alive(s.ctx) == nil {
 			return n, nil
 		}
@@ -138,8 +140,14 @@ func runNode(ctx context.Context, cfg daemon.Config, fn func(context.Context, *d
 	return errors.Join(err, <-ended)
 }
 
+// access tells how to reach the node of the data folder.
+func (s *session) access() (access.Access, error) {
+	cfg := s.cli.nodeConfig()
+	return access.Of(s.ctx, cfg.DataDir, cfg.Getenv)
+}
+
 func (s *session) apiKey() (key, place string, err error) {
-	a, err := daemon.AccessOf(s.ctx, s.cli.nodeConfig())
+	a, err := s.access()
 	return a.Key.Reveal(), a.Place, err
 }
 
@@ -156,7 +164,7 @@ func (c *cli) engineConfig() (worker.Config, error) {
 		return worker.Config{}, err
 	}
 	set := m.Get()
-	dir, err := daemon.FindRuntime(set.RuntimeDir, c.paths().data)
+	dir, err := runtime.Find(set.RuntimeDir, c.paths().data)
 	return worker.Config{Program: set.WorkerPath, Runtime: dir, Log: slog.New(slog.DiscardHandler)}, err
 }
 

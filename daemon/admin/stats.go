@@ -13,6 +13,7 @@ type Stats struct {
 	LoadedModels   []string       `json:"loaded_models"`
 	Hardware       Hardware       `json:"hardware"`
 	Inference      InferenceStats `json:"inference"`
+	EngineState    string         `json:"engine_state"` // "searching", "ready" or "missing"
 }
 
 // Hardware is what this PC has and how much of it is in use. Sizes are in MiB; a figure that could not be
@@ -57,6 +58,8 @@ type Version struct {
 	OS        string `json:"os"`
 	Arch      string `json:"arch"`
 	Engine    string `json:"engine"` // for example "llama.cpp v0.5.0"; empty when no runtime is found
+
+	EngineState string `json:"engine_state"` // "searching", "ready" or "missing"
 }
 
 // Model status words of ModelInfo.Status.

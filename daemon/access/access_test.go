@@ -1,4 +1,4 @@
-package daemon
+package access
 
 import (
 	"os"
@@ -13,26 +13,26 @@ func noKeyring(string) string { return "" }
 
 func TestAccessWithoutNode(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	first, err := AccessOf(t.Context(), Config{DataDir: dir, Getenv: noKeyring})
+	first, err := Of(t.Context(), dir, noKeyring)
 	if err != nil || first.URL != "" || first.Key.IsZero() || first.Place != filepath.Join(dir, "api_key") {
 		t.Fatalf("%+v, %v", first, err)
 	}
-	again, err := AccessOf(t.Context(), Config{DataDir: dir, Getenv: noKeyring})
+	again, err := Of(t.Context(), dir, noKeyring)
 	if err != nil || !again.Key.Equal(first.Key.Reveal()) {
 		t.Errorf("the key changed: %v", err)
 	}
 }
 
 func TestReadAddress(t *testing.T) {
-	path := filepath.Join(t.TempDir(), addressFile)
+	dir := t.TempDir()
 	for text, want := range map[string]string{
 		"http://127.0.0.1:8800\n": "http://127.0.0.1:8800", "http://[::1]:1": "http://[::1]:1",
 		"": "", "\x00": "", "file:///etc/passwd": "", "http://": "", "https://elsewhere.example": "",
 	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, addressFile), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := readAddress(path); got != want || err != nil {
+		if got, err := readAddress(dir); got != want || err != nil {
 			t.Errorf("%q: got %q, %v", text, got, err)
 		}
 	}
