@@ -70,8 +70,9 @@ func (n *Node) ReloadConfig(context.Context) (applied, restart []string, err err
 // Pause implements api.Node.
 func (n *Node) Pause(ctx context.Context) error {
 	n.pausing.Store(true)
+	n.router.Changed()
 	n.network.swarm.Announce(n.announcement(ctx)) // first, so that others plan without this node
-	n.network.chains.end(func(core.ModelID, *chain) bool { return true })
+	n.router.CloseAll()
 	err := n.Library.Pause(ctx)
 	n.events.Publish(core.EventStats, n.Stats(ctx))
 	return err
@@ -81,6 +82,7 @@ func (n *Node) Pause(ctx context.Context) error {
 func (n *Node) Resume(ctx context.Context) error {
 	n.Library.Resume()
 	n.pausing.Store(false)
+	n.router.Changed()
 	poke(n.network.news)
 	n.events.Publish(core.EventStats, n.Stats(ctx))
 	return nil

@@ -16,7 +16,6 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/api"
-	"github.com/shoal-p2p/shoal/daemon/chat"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -25,6 +24,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 	"github.com/shoal-p2p/shoal/daemon/identity"
 	"github.com/shoal-p2p/shoal/daemon/library"
+	"github.com/shoal-p2p/shoal/daemon/router"
 	"github.com/shoal-p2p/shoal/daemon/secret"
 	"github.com/shoal-p2p/shoal/daemon/store"
 )
@@ -61,9 +61,7 @@ type Node struct {
 	hardware *hardware.Monitor
 	engine   engine.Engine
 	server   *api.Server // nil with NoAPI
-	chat     *chat.Service
-	gate     *gate
-	counters *counters
+	router   *router.Router
 	network  *network
 	pausing  atomic.Bool // others are told before anything is unloaded
 
@@ -83,7 +81,7 @@ func New(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if cfg.ConfigFile == "" {
 		cfg.ConfigFile = filepath.Join(cfg.DataDir, "config.toml")
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, events: &event.Bus{}, chat: chat.New(), counters: newCounters(), started: time.Now(), quit: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Log, events: &event.Bus{}, started: time.Now(), quit: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.Close()
@@ -129,10 +127,7 @@ func (n *Node) openSettings(context.Context) error {
 			n.log.Warn("write settings", "err", err) // a folder that only others may write is fine
 		}
 	}
-	set := m.Get()
-	n.gate = newGate(set.MaxConcurrentRequests, set.RequestQueue)
-	n.setLevel(set.LogLevel)
-	m.Subscribe(n)
+	n.setLevel(m.Get().LogLevel)
 	return nil
 }
 
@@ -169,6 +164,7 @@ func (n *Node) assemble(ctx context.Context) error {
 	if err := n.openNetwork(); err != nil {
 		return err
 	}
+	n.settings.Subscribe(n)
 	if err := n.Scan(ctx); err != nil {
 		return err
 	}

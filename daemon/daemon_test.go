@@ -200,8 +200,8 @@ func TestSettingsOverHTTP(t *testing.T) {
 	if status != 200 || answer["status"] != "ok" {
 		t.Fatalf("got %d, %v", status, answer)
 	}
-	if level.Level() != slog.LevelDebug || h.gate.limit != 3 {
-		t.Errorf("level %v, limit %d", level.Level(), h.gate.limit)
+	if level.Level() != slog.LevelDebug {
+		t.Errorf("level %v", level.Level())
 	}
 	if _, answer = h.call("GET", "/api/admin/config", ""); answer["max_concurrent_requests"] != 3.0 {
 		t.Errorf("read back: %v", answer)
@@ -293,7 +293,7 @@ func TestFullLineIsRefusedAtOnce(t *testing.T) {
 		_, err := h.Generate(ctx, &core.GenerateRequest{Model: "demo", Prompt: "x"}, func(core.Delta) error { return nil })
 		first <- err
 	}()
-	for h.gate.active() == 0 {
+	for h.router.Active() == 0 {
 		runtime.Gosched()
 	}
 	start := time.Now()

@@ -152,25 +152,25 @@ func (n *Node) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enable
 	if err := n.Library.SetEncryptedPipeline(ctx, id, enabled); err != nil {
 		return admin.EncryptedPipeline{}, err
 	}
-	n.network.chains.let(id) // the next request gets a chain that follows it
+	n.router.CloseIdle(id) // the next request gets a chain that follows it
 	return n.EncryptedPipeline(ctx, id)
 }
 
 // Unload implements api.Library.
 func (n *Node) Unload(ctx context.Context, id core.ModelID) (admin.ModelUnloaded, error) {
-	n.network.chains.let(id)
+	n.router.CloseIdle(id)
 	return n.Library.Unload(ctx, id)
 }
 
 // DeleteShard implements api.Library.
 func (n *Node) DeleteShard(ctx context.Context, id core.ModelID, index int) error {
-	n.network.chains.let(id)
+	n.router.CloseIdle(id)
 	return n.Library.DeleteShard(ctx, id, index)
 }
 
 // DeleteModel implements api.Library. A model that others hold is not listed again until the user adds it.
 func (n *Node) DeleteModel(ctx context.Context, id core.ModelID) error {
-	n.network.chains.end(func(other core.ModelID, _ *chain) bool { return other == id })
+	n.router.Close(id)
 	if err := n.network.downloads.Cancel(ctx, id); err != nil && core.CodeOf(err) != core.CodeNotFound {
 		return err
 	}
@@ -188,4 +188,13 @@ func (n *Node) Progress(ctx context.Context, id core.ModelID) (admin.ModelProgre
 		}
 	}
 	return n.Library.Progress(ctx, id)
+}
+
+// Plan implements api.Swarm.
+func (n *Node) Plan(ctx context.Context, id core.ModelID) (admin.PlanReport, error) {
+	b, err := n.need(ctx, id)
+	if err != nil {
+		return admin.PlanReport{}, err
+	}
+	return n.router.Report(ctx, b)
 }

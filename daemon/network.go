@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -16,6 +14,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 	"github.com/shoal-p2p/shoal/daemon/library"
 	"github.com/shoal-p2p/shoal/daemon/pipeline"
+	"github.com/shoal-p2p/shoal/daemon/router"
 	"github.com/shoal-p2p/shoal/daemon/shard"
 	"github.com/shoal-p2p/shoal/daemon/swarm"
 	"github.com/shoal-p2p/shoal/daemon/transfer"
@@ -28,8 +27,6 @@ type network struct {
 	shards    *transfer.Server  // gives shards
 	downloads *transfer.Manager // fetches them
 	stages    *pipeline.Server  // runs windows for others
-	chains    *chains           // over others
-	wanted    *demand
 
 	news chan struct{} // something to announce; holds one
 	met  chan struct{} // others announce something else; holds one
@@ -45,7 +42,7 @@ func (n *Node) swarmServices() []service {
 		{"shards", n.network.shards.Run},
 		{"downloads", n.network.downloads.Run},
 		{"stages", n.network.stages.Run},
-		{"chains", n.network.chains.run},
+		{"chains", n.router.Run},
 		{"announcements", n.announceHoldings},
 		{"acquaintance", n.meetModels},
 	}
@@ -54,7 +51,7 @@ func (n *Node) swarmServices() []service {
 // openNetwork makes the parts that need others.
 func (n *Node) openNetwork() (err error) {
 	set := n.settings.Get()
-	w := &network{wanted: newDemand(), news: make(chan struct{}, 1), met: make(chan struct{}, 1)}
+	w := &network{news: make(chan struct{}, 1), met: make(chan struct{}, 1)}
 	n.network = w
 	home := loopback(set.P2PListen)
 	w.swarm, err = swarm.New(swarm.Config{
@@ -78,7 +75,10 @@ func (n *Node) openNetwork() (err error) {
 		Quota:    func() int64 { return n.settings.Get().MaxDiskMB * hardware.MiB }, Events: n.events, Log: n.log,
 	})
 	w.stages = pipeline.NewServer(pipeline.ServerConfig{Network: w.swarm, Windows: windows{n}, Warmer: windows{n}, Log: n.log, Allow: n.allowStage})
-	w.chains = newChains(n)
+	n.router = router.New(router.Config{
+		Models: n.Library, Acquire: n.acquire, Resolve: n.Resolve, Swarm: w.swarm, Stages: w.stages, Settings: n.settings.Get,
+		Self: n.announcement, Pausing: n.pausing.Load, Log: n.log,
+	})
 	return nil
 }
 
@@ -121,7 +121,12 @@ func (n *Node) peersChanged(kind core.EventType, data any) {
 }
 
 // modelsChanged is told by the library.
-func (n *Node) modelsChanged() { poke(n.network.news) }
+func (n *Node) modelsChanged() {
+	if n.router != nil { // the first scan comes before it
+		n.router.Changed()
+	}
+	poke(n.network.news)
+}
 
 func poke(c chan struct{}) {
 	select {
@@ -197,7 +202,7 @@ func (n *Node) announcement(ctx context.Context) core.Announcement {
 	h := n.hardware.Snapshot(ctx)
 	a := core.Announcement{
 		Peer: n.network.swarm.Self(), Time: time.Now(), Nickname: n.nickname(), Version: n.cfg.Version, Engine: n.engineVersion(),
-		Region: h.Region, GPU: h.GPUName, Anchor: set.Anchor, Paused: n.pausing.Load() || set.Anchor, Demand: n.network.wanted.list(),
+		Region: h.Region, GPU: h.GPUName, Anchor: set.Anchor, Paused: n.pausing.Load() || set.Anchor, Demand: n.router.Demand(),
 	}
 	if set.Anchor {
 		return a
@@ -307,13 +312,4 @@ func (n *Node) errAlone() error {
 		return core.Errorf(core.CodeNotReady, "this needs a running node").WithHint("Start it with shoald serve.")
 	}
 	return nil
-}
-
-// refusalOf is the error of a request that nobody can serve, for the log and the caller.
-func (n *Node) refusalOf(id core.ModelID, err error) error {
-	n.log.Warn("no chain", "model", id.String(), "err", err)
-	if e, ok := errors.AsType[*core.Error](err); ok && e.Hint == "" {
-		return fmt.Errorf("%w", e.WithHint("GET /api/admin/plan/"+id.String()+" explains it; so does shoald plan "+id.String()+"."))
-	}
-	return err
 }

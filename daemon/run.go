@@ -181,11 +181,11 @@ func (n *Node) sendStats(ctx context.Context) error {
 }
 
 // VerifyConfig implements config.Subscriber.
-func (n *Node) VerifyConfig(from, to config.Settings) error { return n.verifyDraft(from, to) }
+func (n *Node) VerifyConfig(from, to config.Settings) error { return n.router.Verify(from, to) }
 
 // CommitConfig implements config.Subscriber.
 func (n *Node) CommitConfig(_, to config.Settings) {
-	n.gate.resize(to.MaxConcurrentRequests, to.RequestQueue)
+	n.router.Resize(to.MaxConcurrentRequests, to.RequestQueue)
 	n.setLevel(to.LogLevel)
 }
 

@@ -1,81 +1,18 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
 )
 
-// samples is how many of the last requests the percentiles are taken of.
-const samples = 1024
-
-// counters sum up the requests since the node started.
-type counters struct {
-	mu     sync.Mutex // guards all below
-	total  int64
-	tokens int64
-	sum    time.Duration
-	least  time.Duration
-	most   time.Duration
-	recent []time.Duration // a ring of the last ones
-	next   int
-	perSec float64
-}
-
-func newCounters() *counters { return &counters{recent: make([]time.Duration, 0, samples)} }
-
-// done counts a finished request. took is from its arrival, wrote the time in which its tokens came.
-func (c *counters) done(took time.Duration, tokens int, wrote time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.total++; c.total == 1 || took < c.least {
-		c.least = took
-	}
-	c.most = max(c.most, took)
-	c.sum += took
-	c.tokens += int64(tokens)
-	if tokens > 1 && wrote > 0 {
-		c.perSec = float64(tokens-1) / wrote.Seconds()
-	}
-	if len(c.recent) < samples {
-		c.recent = append(c.recent, took)
-		return
-	}
-	c.recent[c.next] = took
-	c.next = (c.next + 1) % samples
-}
-
-func (c *counters) stats() admin.InferenceStats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := admin.InferenceStats{TotalRequests: c.total, TokensGenerated: c.tokens, TokensPerSecond: c.perSec, Samples: len(c.recent)}
-	if c.total == 0 {
-		return s
-	}
-	sorted := slices.Sorted(slices.Values(c.recent))
-	s.AvgLatencyMS = ms(c.sum) / float64(c.total)
-	s.MinLatencyMS, s.MaxLatencyMS = ms(c.least), ms(c.most)
-	s.P50LatencyMS, s.P95LatencyMS, s.P99LatencyMS = ms(rank(sorted, 50)), ms(rank(sorted, 95)), ms(rank(sorted, 99))
-	return s
-}
-
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// rank is the smallest value that percent of the sorted values do not exceed.
-func rank[T cmp.Ordered](sorted []T, percent int) T {
-	return sorted[max(0, (len(sorted)*percent+99)/100-1)]
-}
-
 // Stats implements api.Node.
 func (n *Node) Stats(ctx context.Context) admin.Stats {
-	inference := n.counters.stats()
+	inference := n.router.Stats()
 	s := admin.Stats{
 		NodeID: n.identity.NodeID(), Version: n.cfg.Version, UptimeSeconds: int64(time.Since(n.started).Seconds()),
-		RequestsServed: inference.TotalRequests, ActiveRequests: n.gate.active(), LoadedModels: []string{},
+		RequestsServed: inference.TotalRequests, ActiveRequests: n.router.Active(), LoadedModels: []string{},
 		Hardware: n.hardware.Snapshot(ctx), Inference: inference, EngineState: n.runtime.Status().State,
 	}
 	for _, p := range n.network.swarm.Peers() {

@@ -1,8 +1,10 @@
-package daemon
+package router
 
 import (
 	"context"
 	"errors"
+	"sync"
+	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -19,36 +21,36 @@ const (
 )
 
 // planFor plans a chain for a model with what is known now.
-func (n *Node) planFor(ctx context.Context, b library.Blueprint, exclude []core.PeerID, alternatives bool) (plan.Plan, error) {
-	encrypted, _, err := n.Library.EncryptedPipeline(ctx, b.ID)
+func (r *Router) planFor(ctx context.Context, b library.Blueprint, exclude []core.PeerID, alternatives bool) (plan.Plan, error) {
+	encrypted, _, err := r.cfg.Models.EncryptedPipeline(ctx, b.ID)
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	self := n.announcement(ctx)
-	r := plan.Request{
+	self := r.self(ctx)
+	req := plan.Request{
 		Model: b.ID, Manifest: b.Manifest, KVBytes: b.KVBytes, Self: self.Peer, Engine: self.Engine, Exclude: exclude,
 		MinTrust: minTrust, Encrypted: encrypted, Alternatives: alternatives, Peers: []plan.Peer{{Announcement: self, Trust: 1}},
 	}
 	for i, layers := range b.Layers {
-		r.Shards = append(r.Shards, plan.Shard{Layers: layers, Bytes: b.Bytes[i]})
+		req.Shards = append(req.Shards, plan.Shard{Layers: layers, Bytes: b.Bytes[i]})
 	}
-	r.Peers = append(r.Peers, n.planPeers()...)
-	return plan.Chain(r)
+	req.Peers = append(req.Peers, r.planPeers()...)
+	return plan.Chain(req)
 }
 
 // planPeers are the other nodes as the planner sees them.
-func (n *Node) planPeers() []plan.Peer {
+func (r *Router) planPeers() []plan.Peer {
 	infos := map[core.PeerID]admin.PeerInfo{}
-	for _, p := range n.network.swarm.Peers() {
+	for _, p := range r.cfg.Swarm.Peers() {
 		infos[p.NodeID] = p
 	}
 	var list []plan.Peer
-	for _, a := range n.network.swarm.Announcements() {
-		if a.Peer == n.network.swarm.Self() || a.Anchor {
+	for _, a := range r.cfg.Swarm.Announcements() {
+		if a.Peer == r.cfg.Swarm.Self() || a.Anchor {
 			continue
 		}
 		p, met := infos[a.Peer]
-		rtt, _ := n.network.swarm.PeerRTT(a.Peer)
+		rtt, _ := r.cfg.Swarm.PeerRTT(a.Peer)
 		list = append(list, plan.Peer{
 			Announcement: a, RTT: rtt, LAN: p.IsLANPeer, Trust: p.TrustScore, Unreachable: !met || p.Connection == "none" && !p.Healthy,
 		})
@@ -56,21 +58,24 @@ func (n *Node) planPeers() []plan.Peer {
 	return list
 }
 
-// chooseLocal tells whether a request for the model runs on this PC alone. The error is that nobody can serve it.
-func (n *Node) chooseLocal(ctx context.Context, b library.Blueprint) (bool, error) {
-	if b.Complete && (b.Refusal != "" || len(n.network.swarm.Announcements()) == 0) {
-		return true, nil
-	}
-	p, err := n.planFor(ctx, b, nil, b.Complete)
+// way is which way a request goes: here alone, or over a chain by the plan that chose it, which is nil when one is up.
+func (r *Router) way(ctx context.Context, b library.Blueprint) (here bool, chosen *plan.Plan, err error) {
 	switch {
-	case b.Complete && (err != nil || p.Local()):
-		return true, nil // loading it makes room, or says what is in the way
-	case b.Complete:
-		return !outruns(p), nil
-	case err != nil:
-		return false, n.refusalOf(b.ID, err)
+	case r.cfg.Models.Paused(): // refused in the usual words
+		return true, nil, nil
+	case b.Complete && (b.Refusal != "" || len(r.cfg.Swarm.Announcements()) == 0):
+		return true, nil, nil
+	case r.chains.up(b):
+		return false, nil, nil
 	}
-	return false, nil
+	p, err := r.planFor(ctx, b, nil, b.Complete)
+	if b.Complete && (err != nil || p.Local() || !outruns(p)) {
+		return true, nil, nil // loading it makes room, or says what is in the way
+	}
+	if err != nil {
+		return false, nil, r.refusalOf(b.ID, err)
+	}
+	return false, &p, nil
 }
 
 // outruns tells whether a chain is enough faster than this PC alone, by what was measured.
@@ -88,24 +93,47 @@ func outruns(p plan.Plan) bool {
 	return true
 }
 
+// planLife is for how long the plan that chose a chain is good enough to build it.
+const planLife = time.Second
+
 // planner chooses the chains of one model.
 type planner struct {
-	n  *Node
+	r  *Router
 	id core.ModelID
+
+	mu     sync.Mutex // guards both
+	chosen *plan.Plan // for the first chain; nil once it is used
+	made   time.Time
+}
+
+// first is the plan that chose the chain, for the one time that it is built by it.
+func (p *planner) first(exclude []core.PeerID) *plan.Plan {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	chosen := p.chosen
+	p.chosen = nil
+	if len(exclude) > 0 || time.Since(p.made) > planLife {
+		return nil
+	}
+	return chosen
 }
 
 // Chain implements pipeline.Planner.
-func (p planner) Chain(ctx context.Context, exclude []core.PeerID) (pipeline.Spec, error) {
-	b, err := p.n.Blueprint(p.id)
+func (p *planner) Chain(ctx context.Context, exclude []core.PeerID) (pipeline.Spec, error) {
+	b, err := p.r.cfg.Models.Blueprint(p.id)
 	if err != nil {
 		return pipeline.Spec{}, err
 	}
-	p.n.network.swarm.Check(exclude...)
-	chosen, err := p.n.planFor(ctx, b, exclude, false)
-	if err != nil {
-		return pipeline.Spec{}, err
+	p.r.cfg.Swarm.Check(exclude...)
+	chosen := p.first(exclude)
+	if chosen == nil {
+		made, err := p.r.planFor(ctx, b, exclude, false)
+		if err != nil {
+			return pipeline.Spec{}, err
+		}
+		chosen = &made
 	}
-	set := p.n.settings.Get()
+	set := p.r.cfg.Settings()
 	spec := pipeline.Spec{Model: b.ID, Manifest: b.Manifest, Text: chosen.Text, Half: set.HalfRows && b.HalfRows}
 	spec.Sequences = set.MaxBatchSize
 	if spec.Context = set.ContextSize; spec.Context == 0 {
@@ -117,22 +145,19 @@ func (p planner) Chain(ctx context.Context, exclude []core.PeerID) (pipeline.Spe
 	return spec, nil
 }
 
-// Plan implements api.Swarm.
-func (n *Node) Plan(ctx context.Context, id core.ModelID) (admin.PlanReport, error) {
-	b, err := n.need(ctx, id)
-	if err != nil {
-		return admin.PlanReport{}, err
-	}
-	out := admin.PlanReport{ModelID: id.String(), Route: core.RouteNone}
-	if out.Encrypted, _, err = n.Library.EncryptedPipeline(ctx, id); err != nil {
+// Report tells which way a request for the model would go now, or why none.
+func (r *Router) Report(ctx context.Context, b library.Blueprint) (out admin.PlanReport, err error) {
+	id := b.ID
+	out = admin.PlanReport{ModelID: id.String(), Route: core.RouteNone}
+	if out.Encrypted, _, err = r.cfg.Models.EncryptedPipeline(ctx, id); err != nil {
 		return out, err
 	}
-	out.Draft = n.planDraft(id)
-	p, err := n.planFor(ctx, b, nil, true)
+	out.Draft = r.planDraft(id)
+	p, err := r.planFor(ctx, b, nil, true)
 	if err != nil {
 		out.Text, out.Code = err.Error(), core.CodeOf(err)
-		if r, ok := errors.AsType[*plan.Refusal](err); ok {
-			out.Reasons = reasons(r.Reasons)
+		if refusal, ok := errors.AsType[*plan.Refusal](err); ok {
+			out.Reasons = reasons(refusal.Reasons)
 		}
 		return out, nil
 	}
@@ -142,13 +167,13 @@ func (n *Node) Plan(ctx context.Context, id core.ModelID) (admin.PlanReport, err
 		out.Alternatives = append(out.Alternatives, admin.PlanAlternative{Name: a.Name, Segments: segments(a.Segments), Forecast: forecast(a.Forecast)})
 	}
 	for i, s := range p.Segments {
-		out.Segments[i].TakesOver = n.network.chains.takesOver(id, s.Peer)
+		out.Segments[i].TakesOver = r.chains.takesOver(id, s.Peer)
 	}
 	if b.Complete && !p.Local() && !outruns(p) {
 		preferLocal(&out)
 	}
 	if len(out.Segments) == 1 && out.Segments[0].Local {
-		out.Route = n.localRoute(id)
+		out.Route = r.localRoute(id)
 	}
 	return out, nil
 }
@@ -167,8 +192,8 @@ func preferLocal(r *admin.PlanReport) {
 }
 
 // localRoute is the route of a model that runs on this PC alone.
-func (n *Node) localRoute(id core.ModelID) string {
-	if n.WindowCount(id) > 1 {
+func (r *Router) localRoute(id core.ModelID) string {
+	if r.cfg.Models.WindowCount(id) > 1 {
 		return core.RouteSplit
 	}
 	return core.RouteLocal

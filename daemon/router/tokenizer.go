@@ -1,4 +1,4 @@
-package daemon
+package router
 
 import (
 	"context"
@@ -8,14 +8,14 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
 
-// tokenizerUse is a tokenizer of the library, kept until release.
+// tokenizerUse is a tokenizer of this PC, kept until release.
 type tokenizerUse struct {
 	engine.Window
 	release func()
 }
 
-func (n *Node) openTokenizer(ctx context.Context, id core.ModelID) (*tokenizerUse, error) {
-	w, release, err := n.Tokenizer(ctx, id)
+func (r *Router) openTokenizer(ctx context.Context, id core.ModelID) (*tokenizerUse, error) {
+	w, release, err := r.cfg.Models.Tokenizer(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package daemon
+package router
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
 	"github.com/shoal-p2p/shoal/daemon/library"
 	"github.com/shoal-p2p/shoal/daemon/pipeline"
+	"github.com/shoal-p2p/shoal/daemon/plan"
 )
 
 // Times of chains.
@@ -27,7 +28,7 @@ const (
 
 // chains are the runners over other nodes, one per model that was asked for lately.
 type chains struct {
-	n *Node
+	r *Router
 
 	mu   sync.Mutex // guards the rest
 	ctx  context.Context
@@ -42,11 +43,14 @@ type chain struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 
+	planner *planner
+	whole   bool // the model was wholly on this PC when the chain was chosen
+
 	uses int // guarded by chains.mu, as is used
 	used time.Time
 }
 
-func newChains(n *Node) *chains { return &chains{n: n, by: map[core.ModelID]*chain{}} }
+func newChains(r *Router) *chains { return &chains{r: r, by: map[core.ModelID]*chain{}} }
 
 // run closes chains that nobody uses, until ctx ends, and then all.
 func (c *chains) run(ctx context.Context) error {
@@ -84,8 +88,8 @@ func (c *chains) end(which func(core.ModelID, *chain) bool) {
 	}
 }
 
-// let closes the chain of a model if nobody uses it, so that its windows here are free.
-func (c *chains) let(id core.ModelID) {
+// closeIfIdle closes the chain of a model if nobody uses it, so that its windows here are free.
+func (c *chains) closeIfIdle(id core.ModelID) {
 	c.end(func(other core.ModelID, ch *chain) bool { return other == id && ch.uses == 0 })
 }
 
@@ -106,13 +110,13 @@ func (c *chains) takesOver(id core.ModelID, peer core.PeerID) (list []admin.Plan
 }
 
 // acquire returns the chain of a model, ready to run. release is called once.
-func (c *chains) acquire(ctx context.Context, b library.Blueprint) (ch *chain, release func(), err error) {
+func (c *chains) acquire(ctx context.Context, b library.Blueprint, chosen *plan.Plan) (ch *chain, release func(), err error) {
 	// A chain that was lost while nobody used it has grudges that may be out of date: the plan says that there is one.
 	c.end(func(id core.ModelID, ch *chain) bool {
 		_, up := ch.Chain()
 		return id == b.ID && ch.uses == 0 && !up
 	})
-	if ch, err = c.take(b); err != nil {
+	if ch, err = c.use(b, chosen); err != nil {
 		return nil, nil, err
 	}
 	release = func() {
@@ -133,8 +137,21 @@ func (c *chains) acquire(ctx context.Context, b library.Blueprint) (ch *chain, r
 	return ch, release, nil
 }
 
-// take counts a use of a model's chain, which it starts if it is not there.
-func (c *chains) take(b library.Blueprint) (*chain, error) {
+// up tells whether a chain of the model serves, chosen when as much of the model was here as now: then no plan is
+// needed.
+func (c *chains) up(b library.Blueprint) bool {
+	c.mu.Lock()
+	ch, ok := c.by[b.ID]
+	c.mu.Unlock()
+	if !ok || ch.whole != b.Complete {
+		return false
+	}
+	_, up := ch.Chain()
+	return up
+}
+
+// use counts a use of a model's chain, which it starts, by the plan that chose it, if it is not there.
+func (c *chains) use(b library.Blueprint, chosen *plan.Plan) (*chain, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if ch, ok := c.by[b.ID]; ok {
@@ -145,11 +162,12 @@ func (c *chains) take(b library.Blueprint) (*chain, error) {
 		return nil, core.Errorf(core.CodeNotReady, "the node is not running")
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	tokenizer := &lateTokenizer{open: func() (*tokenizerUse, error) { return c.n.openTokenizer(ctx, b.ID) }}
-	set := c.n.settings.Get()
-	ch := &chain{cancel: cancel, ended: make(chan struct{}), uses: 1, draft: c.n.newDrafter(b.ID)}
+	tokenizer := &lateTokenizer{open: func() (*tokenizerUse, error) { return c.r.openTokenizer(ctx, b.ID) }}
+	set := c.r.cfg.Settings()
+	ch := &chain{cancel: cancel, ended: make(chan struct{}), uses: 1, whole: b.Complete, draft: c.r.newDrafter(b.ID)}
+	ch.planner = &planner{r: c.r, id: b.ID, chosen: chosen, made: time.Now()}
 	ch.Runner = pipeline.NewRunner(pipeline.RunnerConfig{
-		Network: c.n.network.swarm, Server: c.n.network.stages, Planner: planner{c.n, b.ID}, Tokenizer: tokenizer, Log: c.n.log,
+		Network: c.r.cfg.Swarm, Server: c.r.cfg.Stages, Planner: ch.planner, Tokenizer: tokenizer, Log: c.r.cfg.Log,
 		RebuildLimit: rebuildLimit,
 		Schedule: schedule.Config{
 			MaxContext: b.Context, BatchSequences: set.MaxBatchSize, Queue: set.MaxConcurrentRequests + set.RequestQueue,

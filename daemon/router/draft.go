@@ -1,4 +1,4 @@
-package daemon
+package router
 
 import (
 	"context"
@@ -13,11 +13,11 @@ import (
 )
 
 // namedModel is the model that the setting draft_model names. It may be asked while settings change.
-func (n *Node) namedModel(name string) (core.ModelID, error) {
+func (r *Router) namedModel(name string) (core.ModelID, error) {
 	if name == "auto" {
 		return core.ModelID{}, core.Errorf(core.CodeInvalidRequest, "draft_model must name a model").WithParam("draft_model")
 	}
-	id, err := n.Resolve(name)
+	id, err := r.cfg.Resolve(name)
 	if err != nil {
 		return id, core.Errorf(core.CodeInvalidRequest, "draft_model: %w", err).WithParam("draft_model").
 			WithHint("Name a model that is on this PC, for example one that GET /v1/models lists.")
@@ -25,37 +25,37 @@ func (n *Node) namedModel(name string) (core.ModelID, error) {
 	return id, nil
 }
 
-// verifyDraft tells whether the draft model of new settings is there.
-func (n *Node) verifyDraft(from, to config.Settings) error {
+// Verify tells whether the draft model of new settings is there.
+func (r *Router) Verify(from, to config.Settings) error {
 	if to.DraftModel == "" || to.DraftModel == from.DraftModel {
 		return nil
 	}
-	_, err := n.namedModel(to.DraftModel)
+	_, err := r.namedModel(to.DraftModel)
 	return err
 }
 
 // draftFor is the model that the settings name to guess for another. The error says why it cannot.
-func (n *Node) draftFor(target core.ModelID, name string) (core.ModelID, error) {
-	id, err := n.namedModel(name)
+func (r *Router) draftFor(target core.ModelID, name string) (core.ModelID, error) {
+	id, err := r.namedModel(name)
 	if err != nil {
 		return id, err
 	}
 	if id == target {
 		return id, core.Errorf(core.CodeUnsupported, "%s cannot guess for itself", id)
 	}
-	b, err := n.Blueprint(id)
+	b, err := r.cfg.Models.Blueprint(id)
 	if err != nil {
 		return id, err
 	}
 	if !b.Complete {
 		return id, core.Errorf(core.CodeNotReady, "%s is not wholly on this PC", id)
 	}
-	return id, n.SameVocabulary(target, id)
+	return id, r.cfg.Models.SameVocabulary(target, id)
 }
 
 // drafter opens the draft model for the chain of one model.
 type drafter struct {
-	n      *Node
+	r      *Router
 	target core.ModelID
 
 	mu   sync.Mutex // guards both
@@ -63,35 +63,35 @@ type drafter struct {
 	id   core.ModelID
 }
 
-func (n *Node) newDrafter(target core.ModelID) *draft.Model {
-	d := &drafter{n: n, target: target}
-	return draft.New(draft.Config{Open: d.open, Name: d.welcome, Log: n.log.With("model", target.String())})
+func (r *Router) newDrafter(target core.ModelID) *draft.Model {
+	d := &drafter{r: r, target: target}
+	return draft.New(draft.Config{Open: d.open, Name: d.idleModel, Log: r.cfg.Log.With("model", target.String())})
 }
 
-// welcome is the draft model's name while there is nothing else to do: it shall take no time from other requests, those
+// idleModel is the draft model's name while there is nothing else to do: it shall take no time from other requests, those
 // of other PCs included.
-func (d *drafter) welcome() string {
-	if d.n.gate.active() > 1 || d.n.pausing.Load() || d.n.network.stages.Serving() {
+func (d *drafter) idleModel() string {
+	if d.r.line.active() > 1 || d.r.cfg.Pausing() || d.r.cfg.Stages.Serving() {
 		return ""
 	}
-	return d.n.settings.Get().DraftModel
+	return d.r.cfg.Settings().DraftModel
 }
 
 // open leases the draft model. Between guesses nobody holds it, so that it is unloaded like any other that is idle.
 func (d *drafter) open(ctx context.Context) (engine.Runner, func(), error) {
-	id, err := d.choose(d.n.settings.Get().DraftModel)
+	id, err := d.choose(d.r.cfg.Settings().DraftModel)
 	if err != nil {
 		return nil, nil, err
 	}
-	lease, err := d.n.Acquire(ctx, id.String())
+	m, release, err := d.r.cfg.Acquire(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !lease.Runner.Shape().CanTrim {
-		lease.Release()
+	if !m.Runner.Shape().CanTrim {
+		release()
 		return nil, nil, core.Errorf(core.CodeUnsupported, "%s cannot take guesses back", id)
 	}
-	return lease.Runner, lease.Release, nil
+	return m.Runner, release, nil
 }
 
 // choose looks at the draft model once for each name that the settings give.
@@ -101,7 +101,7 @@ func (d *drafter) choose(name string) (core.ModelID, error) {
 	if d.name == name {
 		return d.id, nil
 	}
-	id, err := d.n.draftFor(d.target, name)
+	id, err := d.r.draftFor(d.target, name)
 	if err == nil {
 		d.name, d.id = name, id
 	}
@@ -109,12 +109,12 @@ func (d *drafter) choose(name string) (core.ModelID, error) {
 }
 
 // planDraft reports on the draft model of a model; nil if none is set.
-func (n *Node) planDraft(target core.ModelID) *admin.PlanDraft {
-	name := n.settings.Get().DraftModel
+func (r *Router) planDraft(target core.ModelID) *admin.PlanDraft {
+	name := r.cfg.Settings().DraftModel
 	if name == "" {
 		return nil
 	}
-	id, err := n.draftFor(target, name)
+	id, err := r.draftFor(target, name)
 	out := &admin.PlanDraft{ModelID: id.String(), Usable: err == nil}
 	if id.IsZero() {
 		out.ModelID = name
@@ -124,7 +124,7 @@ func (n *Node) planDraft(target core.ModelID) *admin.PlanDraft {
 		return out
 	}
 	var failed string
-	out.Guessed, out.Right, failed = n.network.chains.guesses(target)
+	out.Guessed, out.Right, failed = r.chains.guesses(target)
 	switch {
 	case failed != "":
 		out.Usable, out.Text = false, failed
