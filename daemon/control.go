@@ -73,14 +73,14 @@ func (n *Node) Pause(ctx context.Context) error {
 	n.router.Changed()
 	n.network.swarm.Announce(n.announcement(ctx)) // first, so that others plan without this node
 	n.router.CloseAll()
-	err := n.Library.Pause(ctx)
+	err := n.Memory.Pause(ctx)
 	n.events.Publish(core.EventStats, n.Stats(ctx))
 	return err
 }
 
 // Resume implements api.Node.
 func (n *Node) Resume(ctx context.Context) error {
-	n.Library.Resume()
+	n.Memory.Resume()
 	n.pausing.Store(false)
 	n.router.Changed()
 	poke(n.network.news)

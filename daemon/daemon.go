@@ -24,6 +24,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 	"github.com/shoal-p2p/shoal/daemon/identity"
 	"github.com/shoal-p2p/shoal/daemon/library"
+	"github.com/shoal-p2p/shoal/daemon/memory"
 	"github.com/shoal-p2p/shoal/daemon/router"
 	"github.com/shoal-p2p/shoal/daemon/secret"
 	"github.com/shoal-p2p/shoal/daemon/store"
@@ -49,6 +50,7 @@ type Config struct {
 // Node is a running Shoal. Its methods are safe for concurrent use once New has returned. It implements api.Node.
 type Node struct {
 	*library.Library
+	*memory.Memory
 	cfg      Config
 	log      *slog.Logger
 	lock     *flock.Flock
@@ -158,8 +160,11 @@ func (n *Node) assemble(ctx context.Context) error {
 	}
 	n.runtime = runtime.NewWatch(n.engine, n.runtimeChanged, n.log)
 	n.Library = library.New(library.Config{
-		Dir: n.path("models"), Engine: n.engine, Store: n.store, Hardware: n.hardware, Settings: n.settings.Get,
-		Key: n.identity, Events: n.events, Log: n.log, Neighbours: n, Changed: n.modelsChanged, Damaged: n.shardDamaged,
+		Dir: n.path("models"), Store: n.store, Settings: n.settings.Get,
+		Key: n.identity, Events: n.events, Log: n.log, Changed: n.modelsChanged, Damaged: n.shardDamaged,
+	})
+	n.Memory = memory.New(memory.Config{
+		Library: n.Library, Engine: n.engine, Store: n.store, Hardware: n.hardware, Settings: n.settings.Get, Log: n.log,
 	})
 	if err := n.openNetwork(); err != nil {
 		return err

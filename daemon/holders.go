@@ -94,7 +94,7 @@ func (i holderIndex) print() string {
 	return text.String()
 }
 
-// Holders implements library.Neighbours.
+// Holders counts, by shard, the nodes besides this one that can be reached and have it, and those that have any.
 func (n *Node) Holders(id core.ModelID, manifest core.Digest, shards int) (byShard []int, nodes int) {
 	byShard = make([]int, shards)
 	list := n.holders().by[cut{id, manifest}]
@@ -108,7 +108,7 @@ func (n *Node) Holders(id core.ModelID, manifest core.Digest, shards int) (bySha
 	return byShard, len(list)
 }
 
-// Download implements library.Neighbours.
+// Download tells how far a model is that is being fetched.
 func (n *Node) Download(id core.ModelID) (admin.Download, bool) {
 	for _, d := range n.network.downloads.List() {
 		if d.ModelID == id.String() {

@@ -159,7 +159,7 @@ func (n *Node) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enable
 // Unload implements api.Library.
 func (n *Node) Unload(ctx context.Context, id core.ModelID) (admin.ModelUnloaded, error) {
 	n.router.CloseIdle(id)
-	return n.Library.Unload(ctx, id)
+	return n.Memory.Unload(ctx, id)
 }
 
 // DeleteShard implements api.Library.
@@ -187,7 +187,7 @@ func (n *Node) Progress(ctx context.Context, id core.ModelID) (admin.ModelProgre
 			return p, nil
 		}
 	}
-	return n.Library.Progress(ctx, id)
+	return n.Memory.Progress(id), nil
 }
 
 // Plan implements api.Swarm.

@@ -13,6 +13,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 	"github.com/shoal-p2p/shoal/daemon/library"
+	"github.com/shoal-p2p/shoal/daemon/memory"
 	"github.com/shoal-p2p/shoal/daemon/pipeline"
 	"github.com/shoal-p2p/shoal/daemon/router"
 	"github.com/shoal-p2p/shoal/daemon/shard"
@@ -76,7 +77,7 @@ func (n *Node) openNetwork() (err error) {
 	})
 	w.stages = pipeline.NewServer(pipeline.ServerConfig{Network: w.swarm, Windows: windows{n}, Warmer: windows{n}, Log: n.log, Allow: n.allowStage})
 	n.router = router.New(router.Config{
-		Models: n.Library, Acquire: n.acquire, Resolve: n.Resolve, Swarm: w.swarm, Stages: w.stages, Settings: n.settings.Get,
+		Models: models{n.Library, n.Memory}, Acquire: n.acquire, Resolve: n.Resolve, Swarm: w.swarm, Stages: w.stages, Settings: n.settings.Get,
 		Self: n.announcement, Pausing: n.pausing.Load, Log: n.log,
 	})
 	return nil
@@ -173,11 +174,11 @@ func (w windows) Acquire(ctx context.Context, id core.ModelID, manifest core.Dig
 
 // Warm implements pipeline.Warmer.
 func (w windows) Warm(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o pipeline.Options) (<-chan struct{}, func(), error) {
-	return w.n.Library.Warm(ctx, id, manifest, first, end, windowOptions(o))
+	return w.n.Memory.Warm(ctx, id, manifest, first, end, windowOptions(o))
 }
 
-func windowOptions(o pipeline.Options) library.WindowOptions {
-	return library.WindowOptions{Context: o.Context, Sequences: o.Sequences, BatchRows: o.BatchRows}
+func windowOptions(o pipeline.Options) memory.WindowOptions {
+	return memory.WindowOptions{Context: o.Context, Sequences: o.Sequences, BatchRows: o.BatchRows}
 }
 
 // The rhythm of announcements when nothing changes, which free memory does all the time.
@@ -262,7 +263,7 @@ func (n *Node) strange(ctx context.Context, id core.ModelID) bool {
 		return false
 	}
 	count := 0
-	for _, m := range n.Library.Models(ctx) {
+	for _, m := range n.Models(ctx) {
 		if !m.Local {
 			count++
 		}

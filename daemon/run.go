@@ -34,6 +34,7 @@ func (n *Node) services() []service {
 	list := []service{
 		{"runtime", n.runtime.Run},
 		{"library", n.Library.Run},
+		{"memory", n.Memory.Run},
 		{"stats", n.sendStats},
 	}
 	if n.server == nil { // nor is a node that nobody reaches a member of a swarm

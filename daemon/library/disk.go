@@ -47,15 +47,15 @@ func (l *Library) rescan(ctx context.Context, check bool) (admin.Rescanned, erro
 			out.ModelsUpdated = append(out.ModelsUpdated, id.String())
 		}
 	}
-	for _, m := range l.all() {
-		if !seen[m.id] && l.vanish(ctx, m) {
-			out.ModelsUpdated = append(out.ModelsUpdated, m.id.String())
+	for _, m := range l.All() {
+		if !seen[m.ID] && l.vanish(ctx, m) {
+			out.ModelsUpdated = append(out.ModelsUpdated, m.ID.String())
 		}
 	}
 	slices.Sort(out.ModelsUpdated)
 	out.Count = len(out.ModelsUpdated)
 	if out.Count > 0 {
-		l.touch()
+		l.Touch()
 	}
 	return out, nil
 }
@@ -85,16 +85,16 @@ func (l *Library) adopt(ctx context.Context, o *shard.Model, check bool) (bool, 
 	switch {
 	case known == fresh:
 		return true, nil
-	case known.manifest.SHA256 == fresh.manifest.SHA256 && len(known.manifest.Shards) == len(fresh.manifest.Shards):
+	case known.Manifest.SHA256 == fresh.Manifest.SHA256 && len(known.Manifest.Shards) == len(fresh.Manifest.Shards):
 		return known.refresh(fresh), nil
 	}
 	return true, l.supersede(ctx, known, fresh)
 }
 
 // verifyNew checks the shards that were not there before and takes damaged ones for missing.
-func (l *Library) verifyNew(ctx context.Context, o *shard.Model, fresh *model) error {
+func (l *Library) verifyNew(ctx context.Context, o *shard.Model, fresh *Model) error {
 	before := make([]bool, len(fresh.local))
-	if known, err := l.find(fresh.id); err == nil && known.manifest.SHA256 == fresh.manifest.SHA256 {
+	if known, err := l.Find(fresh.ID); err == nil && known.Manifest.SHA256 == fresh.Manifest.SHA256 {
 		known.mu.Lock()
 		copy(before, known.local)
 		known.mu.Unlock()
@@ -109,40 +109,41 @@ func (l *Library) verifyNew(ctx context.Context, o *shard.Model, fresh *model) e
 		}
 		if err != nil {
 			fresh.local[i] = false
-			l.tellDamaged(fresh.id, i, err)
+			l.tellDamaged(fresh.ID, i, err)
 		}
 	}
 	return nil
 }
 
 // supersede puts another model in the place of one whose folder now holds it.
-func (l *Library) supersede(ctx context.Context, old, fresh *model) error {
-	if err := old.enter(ctx); err != nil {
+func (l *Library) supersede(ctx context.Context, old, fresh *Model) error {
+	if err := old.Enter(ctx); err != nil {
 		return err
 	}
-	defer old.leave()
-	if _, err := l.unload(ctx, old, everyStage); err != nil {
+	defer old.Leave()
+	if err := l.memory.Free(ctx, old); err != nil {
 		return err
 	}
+	l.memory.Forget(old)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.models[fresh.id] = fresh
+	l.models[fresh.ID] = fresh
 	return nil
 }
 
 // add puts a model on the list unless it is there, and returns the one that is.
-func (l *Library) add(m *model) *model {
+func (l *Library) add(m *Model) *Model {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if known, ok := l.models[m.id]; ok {
+	if known, ok := l.models[m.ID]; ok {
 		return known
 	}
-	l.models[m.id] = m
+	l.models[m.ID] = m
 	return m
 }
 
 // refresh takes over what fresh found on the disk.
-func (m *model) refresh(fresh *model) bool {
+func (m *Model) refresh(fresh *Model) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	changed := !slices.Equal(m.local, fresh.local)
@@ -151,26 +152,27 @@ func (m *model) refresh(fresh *model) bool {
 }
 
 // vanish takes a model out of the list whose folder is gone. It tells whether it did.
-func (l *Library) vanish(ctx context.Context, m *model) bool {
-	if _, err := os.Stat(filepath.Join(m.dir, shard.ManifestFile)); err == nil {
+func (l *Library) vanish(ctx context.Context, m *Model) bool {
+	if _, err := os.Stat(filepath.Join(m.Dir, shard.ManifestFile)); err == nil {
 		return false
 	}
-	if err := m.enter(ctx); err != nil {
+	if err := m.Enter(ctx); err != nil {
 		return false
 	}
-	defer m.leave()
-	if _, err := l.unload(ctx, m, everyStage); err != nil {
-		l.cfg.Log.Warn("unload model that is gone", "model", m.id.String(), "err", err)
+	defer m.Leave()
+	if err := l.memory.Free(ctx, m); err != nil {
+		l.cfg.Log.Warn("unload model that is gone", "model", m.ID.String(), "err", err)
 	}
 	l.remove(m)
 	return true
 }
 
-func (l *Library) remove(m *model) {
+func (l *Library) remove(m *Model) {
+	l.memory.Forget(m)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.models[m.id] == m {
-		delete(l.models, m.id)
+	if l.models[m.ID] == m {
+		delete(l.models, m.ID)
 	}
 }
 
@@ -193,7 +195,7 @@ func readSource(o *shard.Model) *admin.HFSource {
 
 // LockShard protects a shard from being pruned, or lifts that.
 func (l *Library) LockShard(ctx context.Context, id core.ModelID, index int, locked bool) error {
-	m, err := l.findShard(id, index)
+	m, err := l.FindShard(id, index)
 	if err != nil {
 		return err
 	}
@@ -212,16 +214,16 @@ func (l *Library) LockShard(ctx context.Context, id core.ModelID, index int, loc
 
 // DeleteModel unloads a model and removes its shards, manifest and everything kept about it.
 func (l *Library) DeleteModel(ctx context.Context, id core.ModelID) error {
-	m, err := l.find(id)
+	m, err := l.Find(id)
 	if err != nil {
 		return err
 	}
-	m.abort()
-	if err := m.enter(ctx); err != nil {
+	l.memory.Stop(m)
+	if err := m.Enter(ctx); err != nil {
 		return err
 	}
-	defer m.leave()
-	if _, err := l.unload(ctx, m, everyStage); err != nil {
+	defer m.Leave()
+	if err := l.memory.Free(ctx, m); err != nil {
 		return err
 	}
 	if err := l.disk().Delete(id); err != nil && core.CodeOf(err) != core.CodeNotFound {
@@ -231,24 +233,30 @@ func (l *Library) DeleteModel(ctx context.Context, id core.ModelID) error {
 	if err := l.cfg.Store.ForgetModel(ctx, id); err != nil {
 		return err
 	}
-	l.changed("model_deleted", id, id.String()+" was deleted.", "")
+	l.Changed("model_deleted", id, id.String()+" was deleted.", "")
 	return nil
 }
 
 // DeleteShard removes one shard from the disk. A shard that is locked or in memory is an error of code CodeConflict.
 func (l *Library) DeleteShard(ctx context.Context, id core.ModelID, index int) error {
-	m, err := l.findShard(id, index)
+	m, err := l.FindShard(id, index)
 	if err != nil {
 		return err
 	}
-	if err := m.enter(ctx); err != nil {
+	if err := m.Enter(ctx); err != nil {
 		return err
 	}
-	defer m.leave()
-	if err := m.deletable(index); err != nil {
+	defer m.Leave()
+	m.mu.Lock()
+	locked := m.locked[index]
+	m.mu.Unlock()
+	if locked {
+		return core.Errorf(core.CodeConflict, "shard %d of %s is locked", index, id)
+	}
+	if err := l.memory.InUse(m, index); err != nil {
 		return err
 	}
-	l.endStages(m, func(st *stage) bool { return st.key.span.has(index) && st.uses == 0 })
+	l.memory.FreeShard(m, index)
 	opened, err := l.disk().Open(id)
 	if err != nil {
 		return err
@@ -259,23 +267,25 @@ func (l *Library) DeleteShard(ctx context.Context, id core.ModelID, index int) e
 	m.mu.Lock()
 	m.local[index] = false
 	m.mu.Unlock()
-	l.touch()
+	l.Touch()
 	return nil
 }
 
-func (m *model) deletable(index int) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch {
-	case m.locked[index]:
-		return core.Errorf(core.CodeConflict, "shard %d of %s is locked", index, m.id)
-	case m.instance != nil && m.instance.span.has(index):
-		return core.Errorf(core.CodeConflict, "shard %d of %s is in memory; unload it first", index, m.id)
+// Refresh looks again at which shards of a model are on the disk, or takes a new model into the list. arrived is the
+// shard that was just written, every chunk of it verified; -1 is none.
+func (l *Library) Refresh(ctx context.Context, id core.ModelID, arrived int) error {
+	l.looking.Lock()
+	defer l.looking.Unlock()
+	opened, err := l.disk().Open(id)
+	if err != nil {
+		return err
 	}
-	for _, st := range m.stages {
-		if st.key.span.has(index) && st.uses > 0 {
-			return core.Errorf(core.CodeConflict, "shard %d of %s is in use for a chain; unload it first", index, m.id)
-		}
+	if opened.Has(arrived) {
+		l.recordVerified(ctx, opened, arrived, stampOf(opened, arrived))
 	}
-	return nil
+	changed, err := l.adopt(ctx, opened, false)
+	if err == nil && changed {
+		l.Touch()
+	}
+	return err
 }

@@ -63,37 +63,37 @@ func (i *imports) progress(id core.ModelID) (admin.ModelProgress, bool) {
 
 // Import cuts a local GGUF file into shards; progress may be nil. windows is how many windows the model is to run
 // in, and 0 keeps what is set. An import that was stopped goes on where it was.
-func (l *Library) Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (admin.ModelInfo, error) {
+func (l *Library) Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (core.ModelID, error) {
 	if windows < 0 || windows > 64 {
-		return admin.ModelInfo{}, core.Errorf(core.CodeInvalidRequest, "windows must be 0 to 64").WithParam("windows")
+		return core.ModelID{}, core.Errorf(core.CodeInvalidRequest, "windows must be 0 to 64").WithParam("windows")
 	}
 	id, err := core.ModelIDFromFile(path)
 	if err != nil {
-		return admin.ModelInfo{}, err
+		return core.ModelID{}, err
 	}
 	file, err := os.Stat(path)
 	if err != nil {
-		return admin.ModelInfo{}, core.Errorf(core.CodeNotFound, "import: %w", err).WithParam("path")
+		return core.ModelID{}, core.Errorf(core.CodeNotFound, "import: %w", err).WithParam("path")
 	}
-	if err := l.checkQuota(ctx, id, file.Size()); err != nil {
-		return admin.ModelInfo{}, err
+	if err := l.checkQuota(id, file.Size()); err != nil {
+		return core.ModelID{}, err
 	}
 	if !l.imports.start(id, file.Size()) {
-		return admin.ModelInfo{}, core.Errorf(core.CodeConflict, "model %s is being imported already", id)
+		return core.ModelID{}, core.Errorf(core.CodeConflict, "model %s is being imported already", id)
 	}
-	m, err := l.importFile(ctx, id, path, windows, progress)
+	err = l.importFile(ctx, id, path, windows, progress)
 	l.imports.end(id)
 	if err != nil {
 		if core.CodeOf(err) != core.CodeCancelled {
 			l.activity("import_failed", id, "Importing "+id.String()+" did not work: "+err.Error(), "error")
 		}
-		return admin.ModelInfo{}, err
+		return core.ModelID{}, err
 	}
-	l.changed("model_imported", id, id.String()+" was imported.", "success")
-	return l.info(ctx, m), nil
+	l.Changed("model_imported", id, id.String()+" was imported.", "success")
+	return id, nil
 }
 
-func (l *Library) importFile(ctx context.Context, id core.ModelID, path string, windows int, progress func(core.Progress)) (*model, error) {
+func (l *Library) importFile(ctx context.Context, id core.ModelID, path string, windows int, progress func(core.Progress)) error {
 	opened, err := l.disk().Import(ctx, shard.Import{ID: id, Path: path, Progress: func(done, total int64) {
 		p := l.imports.advance(id, done, total)
 		if progress != nil {
@@ -101,41 +101,28 @@ func (l *Library) importFile(ctx context.Context, id core.ModelID, path string, 
 		}
 	}})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if windows > 0 {
 		if err := l.cfg.Store.SetWindows(ctx, id, windows); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, i := range opened.Present() { // they were hashed as they were written
-		l.vouch(ctx, opened, i, stampOf(opened, i))
+		l.recordVerified(ctx, opened, i, stampOf(opened, i))
 	}
 	l.looking.Lock()
+	defer l.looking.Unlock()
 	_, err = l.adopt(ctx, opened, false)
-	l.looking.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	m, err := l.find(id)
-	if err != nil {
-		return nil, err
-	}
-	// A model in memory keeps its windows; the new number holds from the next load on, so end what is there.
-	if in := m.current(); in != nil && windows > 0 && len(in.place.spans) != min(windows, in.span.len()) {
-		if _, err := l.Unload(ctx, id); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+	return err
 }
 
 // checkQuota refuses an import that would take more of the disk than the settings allow.
-func (l *Library) checkQuota(ctx context.Context, id core.ModelID, size int64) error {
-	if _, err := l.find(id); err == nil {
+func (l *Library) checkQuota(id core.ModelID, size int64) error {
+	if _, err := l.Find(id); err == nil {
 		return nil
 	}
-	used := l.Storage(ctx).DiskUsageBytes
+	used := l.Usage()
 	limit := l.cfg.Settings().MaxDiskMB * hardware.MiB
 	if used+size > limit {
 		return core.Errorf(core.CodeDiskFull, "models may take %d MiB; %d are taken and this one has %d",
@@ -146,7 +133,7 @@ func (l *Library) checkQuota(ctx context.Context, id core.ModelID, size int64) e
 
 // Export writes the original GGUF file, byte for byte, to path, which must not exist; progress may be nil.
 func (l *Library) Export(ctx context.Context, id core.ModelID, path string, progress func(core.Progress)) error {
-	if _, err := l.find(id); err != nil {
+	if _, err := l.Find(id); err != nil {
 		return err
 	}
 	opened, err := l.disk().Open(id)
@@ -159,4 +146,28 @@ func (l *Library) Export(ctx context.Context, id core.ModelID, path string, prog
 			progress(core.Progress{Done: done, Total: total, Since: since})
 		}
 	})
+}
+
+// Importing tells how far an import of the model is; it is false when none is under way.
+func (l *Library) Importing(id core.ModelID) (admin.ModelProgress, bool) {
+	return l.imports.progress(id)
+}
+
+// Usage is what the models take of the disk, in bytes.
+func (l *Library) Usage() (n int64) {
+	for _, m := range l.All() {
+		n += m.Usage()
+	}
+	return n
+}
+
+// Usage is what the model takes of the disk, in bytes.
+func (m *Model) Usage() int64 {
+	n := m.Manifest.HeaderSize
+	for i, local := range m.Local() {
+		if local {
+			n += m.Manifest.Shards[i].Size + m.Manifest.Reserved
+		}
+	}
+	return n
 }

@@ -1,13 +1,13 @@
-// Package library is the models of this PC: which are on the disk, which are in memory, and how they get there.
+// Package library is the models on this PC's disk: which are there, whether they are sound, and what their headers say.
 //
-// Each model has a folder of shards (package shard). Loading one starts a worker process per window and a scheduler
-// over them; the pair is an instance, which is watched, started again when a worker dies, and unloaded when nobody
-// uses it. Whoever wants to generate takes a lease, which loads the model if need be and keeps it in memory.
+// Each model has a folder of shards (package shard). What of a model is in memory is the business of package memory,
+// which the library asks through the port Memory before it takes files away.
 package library
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -16,7 +16,6 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
-	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/event"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 	"github.com/shoal-p2p/shoal/daemon/shard"
@@ -26,30 +25,40 @@ import (
 // Config is what a Library works with. The last three fields may be left out.
 type Config struct {
 	Dir      string // folder of the models' folders
-	Engine   engine.Engine
 	Store    *store.Store
-	Hardware *hardware.Monitor
 	Settings func() config.Settings
 	Key      shard.Signer // signs the manifests of imported models
 	Events   *event.Bus
 	Log      *slog.Logger
 
-	Neighbours Neighbours // nil is a node alone
-	Changed    func()     // called when what is on the disk or in memory has changed; may be nil
+	ScrubEvery time.Duration // between two looks at all shards; 0 is 20 s
+
+	Changed func() // called when what is on the disk or in memory has changed; may be nil
 	// Damaged is called when a shard turned out to be damaged and was put aside; may be nil.
 	Damaged func(id core.ModelID, manifest core.Digest, index int)
 }
 
-// Library holds the models. It is safe for concurrent use. Loading needs Run.
-type Library struct {
-	cfg  Config
-	work sync.WaitGroup  // loads and instances; only added to while Run runs
-	ctx  context.Context // of the work; set by Run
-	stop context.CancelFunc
+// Memory is what the library asks whoever keeps models in memory. Except for Stop, the caller has the model's gate.
+type Memory interface {
+	// Stop ends a load of the model that is under way. The gate is not needed: the load has it.
+	Stop(m *Model)
+	// InUse tells that a shard may not leave the disk: an error of code CodeConflict that says why, or nil.
+	InUse(m *Model, index int) error
+	// FreeShard takes the windows out of memory that have a shard and no user.
+	FreeShard(m *Model, index int)
+	// Free takes all of the model out of memory.
+	Free(ctx context.Context, m *Model) error
+	// Forget drops what is known of a model that left the library.
+	Forget(m *Model)
+}
 
-	firstBackOff time.Duration // shorter in tests
-	sweepEvery   time.Duration
-	scrubAfter   time.Duration
+// Library holds the models. It is safe for concurrent use.
+type Library struct {
+	cfg    Config
+	memory Memory
+	work   sync.WaitGroup  // shards being read again; only added to while Run runs
+	ctx    context.Context // of the work; ended by Run
+	stop   context.CancelFunc
 
 	imports imports
 
@@ -58,140 +67,41 @@ type Library struct {
 	looking sync.Mutex
 
 	mu     sync.Mutex // guards all below; may be taken while a model's mutex is held, not the other way round
-	models map[core.ModelID]*model
-	paused bool
+	models map[core.ModelID]*Model
 	closed bool
 }
 
-// New makes a Library; it knows no models before Scan.
+// New makes a Library; it knows no models before Scan, and needs Attach before that.
 func New(cfg Config) *Library {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Library{
-		cfg: cfg, ctx: ctx, stop: stop, firstBackOff: firstBackOff, sweepEvery: sweepEvery, scrubAfter: scrubAfter,
-		models: map[core.ModelID]*model{},
-	}
+	cfg.ScrubEvery = cmp.Or(cfg.ScrubEvery, scrubEvery)
+	return &Library{cfg: cfg, ctx: ctx, stop: stop, models: map[core.ModelID]*Model{}}
 }
 
-// Run loads what was loaded when the node last stopped and unloads what nobody uses, until ctx ends. It returns when
-// every worker has ended; what was loaded stays recorded.
+// Attach names whoever keeps models in memory. It is called once, before Scan.
+func (l *Library) Attach(m Memory) { l.memory = m }
+
+// Run cleans the folder and reads shards that were not looked at for long, until ctx ends.
 func (l *Library) Run(ctx context.Context) error {
 	if err := l.disk().Clean(); err != nil {
 		l.cfg.Log.Warn("clean models folder", "err", err)
 	}
-	restored := make(chan struct{})
-	go func() {
-		defer close(restored)
-		l.restore(ctx)
-	}()
-	scrubbed := make(chan struct{})
-	go func() {
-		defer close(scrubbed)
-		l.scrub(ctx)
-	}()
-	l.sweep(ctx)
+	l.scrub(ctx)
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
 	l.stop()
-	<-restored
-	<-scrubbed
 	l.work.Wait()
 	return nil
 }
 
-// sweepEvery is how often idle models are looked for.
-const sweepEvery = 5 * time.Second
-
-// sweep unloads models that were not used for as long as the settings say.
-func (l *Library) sweep(ctx context.Context) {
-	tick := time.NewTicker(l.sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		limit := time.Duration(l.cfg.Settings().IdleUnloadSeconds) * time.Second
-		if limit == 0 {
-			continue
-		}
-		for _, m := range l.all() {
-			for _, idle := range m.idleStages(limit) {
-				l.endStages(m, func(st *stage) bool { return st == idle.stage && st.uses == 0 && st.warm == 0 })
-			}
-			if idle, ok := m.idle(); ok && idle >= limit {
-				l.cfg.Log.Info("model was idle", "model", m.id.String(), "idle", idle.Round(time.Second))
-				if _, err := l.retire(ctx, m); err != nil && ctx.Err() == nil {
-					l.cfg.Log.Warn("unload idle model", "model", m.id.String(), "err", err)
-				}
-			}
-		}
-	}
-}
-
-// restore loads the models that were in memory when the node stopped.
-func (l *Library) restore(ctx context.Context) {
-	records, err := l.cfg.Store.LoadedModels(ctx)
-	if err != nil {
-		l.cfg.Log.Warn("read load record", "err", err)
-		return
-	}
-	for _, r := range records {
-		m, err := l.find(r.ID)
-		if err == nil && r.End <= len(m.manifest.Shards) {
-			err = l.load(ctx, m, span{r.First, r.End})
-		}
-		switch {
-		case ctx.Err() != nil:
-			return
-		case core.CodeOf(err) == core.CodeNotFound:
-			err = l.cfg.Store.ForgetLoaded(ctx, r.ID)
-		}
-		if err != nil {
-			l.cfg.Log.Warn("load model again", "model", r.ID.String(), "err", err)
-		}
-	}
-}
-
-// Pause unloads every model and refuses new requests until Resume.
-func (l *Library) Pause(ctx context.Context) error {
-	l.mu.Lock()
-	l.paused = true
-	l.mu.Unlock()
-	var errs []error
-	for _, m := range l.all() {
-		if m.current() != nil || m.loading() || m.staged() {
-			_, err := l.Unload(ctx, m.id)
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// Resume takes requests again.
-func (l *Library) Resume() {
+// spawn runs fn as work that Run waits for, unless the node is stopping.
+func (l *Library) spawn(fn func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.paused = false
-}
-
-// Paused tells whether the library is paused.
-func (l *Library) Paused() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.paused
-}
-
-// spawn runs fn as work that Run waits for. It refuses when the node is stopping.
-func (l *Library) spawn(fn func()) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return false
+	if !l.closed {
+		l.work.Go(fn)
 	}
-	l.work.Go(fn)
-	return true
 }
 
 // disk is the folder of models, with the shard size that is set now.
@@ -201,20 +111,20 @@ func (l *Library) disk() *shard.Store {
 	return shard.NewStore(shard.Config{Dir: l.cfg.Dir, Key: l.cfg.Key, Rule: rule})
 }
 
-// all returns the models in order of their ids.
-func (l *Library) all() []*model {
+// All returns the models in order of their ids.
+func (l *Library) All() []*Model {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list := make([]*model, 0, len(l.models))
+	list := make([]*Model, 0, len(l.models))
 	for _, m := range l.models {
 		list = append(list, m)
 	}
-	slices.SortFunc(list, func(a, b *model) int { return strings.Compare(a.id.String(), b.id.String()) })
+	slices.SortFunc(list, func(a, b *Model) int { return strings.Compare(a.ID.String(), b.ID.String()) })
 	return list
 }
 
-// find returns a model by its id.
-func (l *Library) find(id core.ModelID) (*model, error) {
+// Find returns a model by its id. The error has code CodeNotFound.
+func (l *Library) Find(id core.ModelID) (*Model, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m, ok := l.models[id]
@@ -224,14 +134,26 @@ func (l *Library) find(id core.ModelID) (*model, error) {
 	return m, nil
 }
 
-// changed tells those who watch that the list of models is another, and why.
-func (l *Library) changed(kind string, id core.ModelID, message, toast string) {
-	l.touch()
+// FindShard finds a model and checks that it has the shard. The error has code CodeNotFound.
+func (l *Library) FindShard(id core.ModelID, index int) (*Model, error) {
+	m, err := l.Find(id)
+	if err != nil {
+		return nil, err
+	}
+	if index < 0 || index >= len(m.Manifest.Shards) {
+		return nil, core.Errorf(core.CodeNotFound, "model %s has shards 0 to %d, not %d", id, len(m.Manifest.Shards)-1, index)
+	}
+	return m, nil
+}
+
+// Changed tells those who watch that the list of models is another, and why.
+func (l *Library) Changed(kind string, id core.ModelID, message, toast string) {
+	l.Touch()
 	l.activity(kind, id, message, toast)
 }
 
-// touch tells those who watch that the list of models is another.
-func (l *Library) touch() {
+// Touch tells those who watch that the list of models is another.
+func (l *Library) Touch() {
 	l.cfg.Events.Publish(core.EventModelsChanged, nil)
 	if l.cfg.Changed != nil {
 		l.cfg.Changed()
@@ -242,4 +164,27 @@ func (l *Library) activity(kind string, id core.ModelID, message, toast string) 
 	l.cfg.Events.Publish(core.EventActivity, core.Activity{
 		Kind: kind, ModelID: id.String(), Message: message, Timestamp: time.Now().UTC(), ToastLevel: toast,
 	})
+}
+
+// ErrMissing says which layers cannot be had; its code is CodeNotReady.
+func ErrMissing(id core.ModelID, layers []core.LayerRange) error {
+	return core.Errorf(core.CodeNotReady, "%s of model %s are not on this disk", DescribeLayers(layers), id)
+}
+
+// DescribeLayers writes runs of layers as "layers 0-3, 8-11", both ends included.
+func DescribeLayers(layers []core.LayerRange) string {
+	slices.SortFunc(layers, func(a, b core.LayerRange) int { return a.First - b.First })
+	var runs []core.LayerRange
+	for _, r := range layers {
+		if n := len(runs); n > 0 && runs[n-1].End == r.First {
+			runs[n-1].End = r.End
+		} else {
+			runs = append(runs, r)
+		}
+	}
+	words := make([]string, len(runs))
+	for i, r := range runs {
+		words[i] = fmt.Sprintf("%d-%d", r.First, r.End-1)
+	}
+	return "layers " + strings.Join(words, ", ")
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/gguf"
+	"github.com/shoal-p2p/shoal/daemon/shard"
 )
 
 // maxRawText is how many bytes of a long text value are shown.
@@ -20,11 +22,11 @@ const maxRawText = 200
 
 // Metadata returns what the model's header says. Without a header it is an error of code CodeInvalidRequest.
 func (l *Library) Metadata(_ context.Context, id core.ModelID) (admin.Metadata, error) {
-	m, err := l.find(id)
+	m, err := l.Find(id)
 	if err != nil {
 		return admin.Metadata{}, err
 	}
-	f, err := l.header(m)
+	f, err := m.header()
 	if errors.Is(err, fs.ErrNotExist) {
 		return admin.Metadata{}, core.Errorf(core.CodeInvalidRequest, "model %s has no header file here", id)
 	}
@@ -43,12 +45,12 @@ func readHeader(path string, size int64) (*gguf.File, error) {
 	return gguf.Read(f, size)
 }
 
-func describe(m *model, f *gguf.File) admin.Metadata {
+func describe(m *Model, f *gguf.File) admin.Metadata {
 	var out admin.Metadata
-	out.ModelID = m.id.String()
+	out.ModelID = m.ID.String()
 	out.General.Name, _ = f.String("general.name")
 	out.General.Architecture = f.Architecture()
-	out.General.ArchitectureSupported = m.traits.supported
+	out.General.ArchitectureSupported = m.Traits.Supported
 	fileType, _ := f.Uint("general.file_type")
 	out.General.FileType = int(fileType)
 	out.General.Quantization = f.Quantization()
@@ -65,7 +67,7 @@ func describe(m *model, f *gguf.File) admin.Metadata {
 	out.Model.RopeDimensionCount = arch("rope.dimension_count")
 	out.Model.RopeFreqBase, _ = f.Float(f.Architecture() + ".rope.freq_base")
 	out.Model.LayerNormRMSEpsilon, _ = f.Float(f.Architecture() + ".attention.layer_norm_rms_epsilon")
-	out.Model.VocabSize = m.traits.vocab
+	out.Model.VocabSize = m.Traits.Vocab
 
 	out.Tokenizer.Model, _ = f.String("tokenizer.ggml.model")
 	out.Tokenizer.Pre, _ = f.String("tokenizer.ggml.pre")
@@ -111,4 +113,9 @@ func shorten(v any) any {
 		return v
 	}
 	return strings.ToValidUTF8(s[:maxRawText], "") + "…"
+}
+
+// header reads the GGUF header of a model.
+func (m *Model) header() (*gguf.File, error) {
+	return readHeader(filepath.Join(m.Dir, shard.HeaderFile), m.Manifest.Size)
 }

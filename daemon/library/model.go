@@ -5,9 +5,9 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
+	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine/arch"
 	"github.com/shoal-p2p/shoal/daemon/gguf"
@@ -15,27 +15,32 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/shard"
 )
 
-// span is a run of shards: first is in it, end is not.
-type span struct{ first, end int }
+// Span is a run of shards: First is in it, End is not.
+type Span struct{ First, End int }
 
-func (s span) len() int           { return s.end - s.first }
-func (s span) has(index int) bool { return index >= s.first && index < s.end }
-func (s span) indices() (list []int) {
+// Len is the number of shards.
+func (s Span) Len() int { return s.End - s.First }
+
+// Has tells whether a shard is in the span.
+func (s Span) Has(index int) bool { return index >= s.First && index < s.End }
+
+// Indices lists the shards.
+func (s Span) Indices() (list []int) {
 	list = []int{}
-	for i := s.first; i < s.end; i++ {
+	for i := s.First; i < s.End; i++ {
 		list = append(list, i)
 	}
 	return list
 }
 
-// model is one model. The fields above the gate never change.
-type model struct {
-	id       core.ModelID
-	dir      string
-	manifest *shard.Manifest
-	digest   core.Digest // of the manifest
-	traits   traits
-	meter    meter
+// Model is one model on the disk, or one whose manifest and header alone are here. Its exported fields never change.
+// It is safe for concurrent use.
+type Model struct {
+	ID       core.ModelID
+	Dir      string
+	Manifest *shard.Manifest
+	Digest   core.Digest // of the manifest
+	Traits   Traits
 
 	// gate holds one token: whoever has it may change the model's files or what of it is in memory.
 	gate chan struct{}
@@ -43,62 +48,61 @@ type model struct {
 	fitOnce sync.Once
 	fit     *hardware.Fit // nil if the header cannot be judged
 
-	mu       sync.Mutex // guards all below
-	local    []bool     // by shard: on this disk
-	locked   map[int]bool
-	source   *admin.HFSource
-	windows  int // its own setting; 0 follows the settings
-	instance *instance
-	stages   map[stageKey]*stage // windows beside the instance
-	flight   *flight             // the load under way
-	lastErr  string              // why the last load failed
-	unloaded time.Time           // when its user last took it out of memory
-	broken   bool                // its workers died too often; only an explicit load tries again
+	mu      sync.Mutex // guards all below
+	local   []bool     // by shard: on this disk
+	locked  map[int]bool
+	source  *admin.HFSource
+	windows int // its own setting; 0 follows the settings
 }
 
-// traits are what the header says that is asked for often, so that the header need not stay in memory.
-type traits struct {
-	context   int
-	vocab     int
-	refusal   string // why the model may not run as windows; "" if it may
-	template  string // the chat template
-	bos, eos  string // text of the special tokens
-	addBOS    bool
-	half      bool // hidden states may travel as half floats
-	supported bool // the architecture is known to work as windows
+// Traits are what the header says that is asked for often, so that the header need not stay in memory.
+type Traits struct {
+	Context   int // tokens that the model was trained for; 0 if the header does not say
+	Vocab     int
+	Refusal   string // why the model may not run as windows; "" if it may
+	Template  string // the chat template
+	BOS, EOS  string // text of the special tokens
+	Half      bool   // hidden states may travel as half floats
+	Supported bool   // the architecture is known to work as windows
 }
 
-func newModel(id core.ModelID, opened *shard.Model) *model {
-	m := &model{
-		id: id, dir: opened.Dir, manifest: opened.Manifest, traits: readTraits(opened),
-		gate: make(chan struct{}, 1), locked: map[int]bool{}, stages: map[stageKey]*stage{},
+// Text is what a model says about how it is talked to.
+type Text struct {
+	ChatTemplate string // Jinja; "" if the model has none
+	BOS, EOS     string // text of the tokens that begin and end a text; "" if there is none
+	Arch         string // general.architecture
+}
+
+func newModel(id core.ModelID, opened *shard.Model) *Model {
+	m := &Model{
+		ID: id, Dir: opened.Dir, Manifest: opened.Manifest, Traits: readTraits(opened),
+		gate: make(chan struct{}, 1), locked: map[int]bool{},
 	}
-	m.digest, _ = opened.Manifest.Digest() // a manifest that was read can be written
-	m.local = make([]bool, len(m.manifest.Shards))
+	m.Digest, _ = opened.Manifest.Digest() // a manifest that was read can be written
+	m.local = make([]bool, len(m.Manifest.Shards))
 	for _, i := range opened.Present() {
 		m.local[i] = true
 	}
 	return m
 }
 
-func readTraits(o *shard.Model) traits {
-	f, t := o.Header, traits{}
+func readTraits(o *shard.Model) Traits {
+	f, t := o.Header, Traits{}
 	if n, ok := f.ArchUint("context_length"); ok {
-		t.context = int(min(n, 16<<20))
+		t.Context = int(min(n, 16<<20))
 	}
 	tokens, _ := f.Strings("tokenizer.ggml.tokens")
-	t.vocab = len(tokens)
-	if n, ok := f.ArchUint("vocab_size"); ok && t.vocab == 0 {
-		t.vocab = int(min(n, 1<<24))
+	t.Vocab = len(tokens)
+	if n, ok := f.ArchUint("vocab_size"); ok && t.Vocab == 0 {
+		t.Vocab = int(min(n, 1<<24))
 	}
-	t.template, _ = f.String("tokenizer.chat_template")
-	t.bos, t.eos = special(f, tokens, "bos"), special(f, tokens, "eos")
-	t.addBOS, _ = f.Bool("tokenizer.ggml.add_bos_token")
-	t.supported = slices.Contains(arch.Names(), f.Architecture())
+	t.Template, _ = f.String("tokenizer.chat_template")
+	t.BOS, t.EOS = special(f, tokens, "bos"), special(f, tokens, "eos")
+	t.Supported = slices.Contains(arch.Names(), f.Architecture())
 	if err := o.Splittable(); err != nil {
-		t.refusal = err.Error()
+		t.Refusal = err.Error()
 	}
-	t.half = arch.Of(f.Architecture(), f).HalfRows()
+	t.Half = arch.Of(f.Architecture(), f).HalfRows()
 	return t
 }
 
@@ -111,77 +115,129 @@ func special(f *gguf.File, tokens []string, name string) string {
 	return tokens[id]
 }
 
-// enter waits for the model's gate.
-func (m *model) enter(ctx context.Context) error {
+// Enter waits for the model's gate: whoever has it may change the model's files or what of it is in memory, until
+// Leave. The error has code CodeCancelled.
+func (m *Model) Enter(ctx context.Context) error {
 	select {
 	case m.gate <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return core.Errorf(core.CodeCancelled, "wait for model %s: %w", m.id, ctx.Err())
+		return core.Errorf(core.CodeCancelled, "wait for model %s: %w", m.ID, ctx.Err())
 	}
 }
 
-func (m *model) leave() { <-m.gate }
-
-// whole is the span of all shards.
-func (m *model) whole() span { return span{0, len(m.manifest.Shards)} }
-
-func (m *model) current() *instance {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.instance
-}
-
-// staged tells whether windows beside the instance are in memory.
-func (m *model) staged() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.stages) > 0
-}
-
-func (m *model) loading() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.flight != nil
-}
-
-// idle tells for how long nobody has used the model, if it is in memory.
-func (m *model) idle() (time.Duration, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.instance == nil || m.instance.uses > 0 {
-		return 0, false
+// TryEnter is Enter without waiting; it is false when somebody else has the gate.
+func (m *Model) TryEnter() bool {
+	select {
+	case m.gate <- struct{}{}:
+		return true
+	default:
+		return false
 	}
-	return time.Since(m.instance.used), true
 }
 
-// missing returns the layers of s whose shards are not on this disk. The mutex is held.
-func (m *model) missing(s span) (layers []core.LayerRange) {
-	for i := s.first; i < s.end; i++ {
+// Leave gives the gate back.
+func (m *Model) Leave() { <-m.gate }
+
+// Whole is the span of all shards.
+func (m *Model) Whole() Span { return Span{0, len(m.Manifest.Shards)} }
+
+// Local tells by shard whether it is on this disk.
+func (m *Model) Local() []bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.local)
+}
+
+// Missing returns the layers of s whose shards are not on this disk.
+func (m *Model) Missing(s Span) (layers []core.LayerRange) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := s.First; i < s.End; i++ {
 		if !m.local[i] {
-			layers = append(layers, m.manifest.Shards[i].Layers)
+			layers = append(layers, m.Manifest.Shards[i].Layers)
 		}
 	}
 	return layers
 }
 
-// memory estimates what the model needs; the answer is nil when its header cannot be judged.
-func (m *model) memory() *hardware.Fit {
+// Outside returns the layers of the shards that s leaves out.
+func (m *Model) Outside(s Span) (layers []core.LayerRange) {
+	for i, sh := range m.Manifest.Shards {
+		if !s.Has(i) {
+			layers = append(layers, sh.Layers)
+		}
+	}
+	return layers
+}
+
+// Fit estimates what the model needs of memory; the answer is nil when its header cannot be judged.
+func (m *Model) Fit() *hardware.Fit {
 	m.fitOnce.Do(func() {
-		m.fit, _ = hardware.ReadFit(filepath.Join(m.dir, shard.HeaderFile), m.manifest.Size)
+		m.fit, _ = hardware.ReadFit(filepath.Join(m.Dir, shard.HeaderFile), m.Manifest.Size)
 	})
 	return m.fit
 }
 
-// bytes is the size of a span's shards.
-func (m *model) bytes(s span) (n int64) {
-	for _, sh := range m.manifest.Shards[s.first:s.end] {
+// Bytes is the size of a span's shards.
+func (m *Model) Bytes(s Span) (n int64) {
+	for _, sh := range m.Manifest.Shards[s.First:s.End] {
 		n += sh.Size
 	}
 	return n
 }
 
-// layers is the run of layers of a span.
-func (m *model) layers(s span) core.LayerRange {
-	return core.LayerRange{First: m.manifest.Shards[s.first].Layers.First, End: m.manifest.Shards[s.end-1].Layers.End}
+// Layers is the run of layers of a span.
+func (m *Model) Layers(s Span) core.LayerRange {
+	return core.LayerRange{First: m.Manifest.Shards[s.First].Layers.First, End: m.Manifest.Shards[s.End-1].Layers.End}
+}
+
+// WindowCount is how many windows the model is to run in.
+func (m *Model) WindowCount(set config.Settings) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Traits.Refusal != "" {
+		return 1
+	}
+	if m.windows > 0 {
+		return m.windows
+	}
+	return set.Windows
+}
+
+// Name is what the model calls itself, or its id. Control characters and marks of direction are taken out of it.
+func (m *Model) Name() string {
+	if name := core.Plain(m.Manifest.Name, maxName); name != "" {
+		return name
+	}
+	return m.ID.String()
+}
+
+// maxName is how many letters of a model's name are shown.
+const maxName = 200
+
+// Text is how the model is talked to.
+func (m *Model) Text() Text {
+	return Text{ChatTemplate: m.Traits.Template, BOS: m.Traits.BOS, EOS: m.Traits.EOS, Arch: m.Manifest.Architecture}
+}
+
+// Source is where the model was fetched from; nil if that is not known.
+func (m *Model) Source() *admin.HFSource {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.source
+}
+
+// Shards lists the shards as they are on the disk; where they are in memory and at others is for the caller to add.
+func (m *Model) Shards() []admin.ShardInfo {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]admin.ShardInfo, len(m.Manifest.Shards))
+	for i, s := range m.Manifest.Shards {
+		list[i] = admin.ShardInfo{
+			Index: i, LayerStart: s.Layers.First, LayerEnd: s.Layers.End, SizeBytes: s.Size, Hash: s.Hash.String(),
+			Local: m.local[i], Locked: m.locked[i],
+		}
+	}
+	return list
 }

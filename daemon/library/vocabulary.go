@@ -14,11 +14,11 @@ const maxPadding = 128
 func (l *Library) SameVocabulary(a, b core.ModelID) error {
 	var headers [2]*gguf.File
 	for i, id := range []core.ModelID{a, b} {
-		m, err := l.find(id)
+		m, err := l.Find(id)
 		if err != nil {
 			return err
 		}
-		if headers[i], err = l.header(m); err != nil {
+		if headers[i], err = m.header(); err != nil {
 			return core.Errorf(core.CodeNotReady, "model %s: %w", id, err)
 		}
 	}

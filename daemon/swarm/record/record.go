@@ -5,9 +5,6 @@ package record
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -103,16 +100,4 @@ const maxText = 64
 
 // Plain makes a stranger's text fit to show: at most 64 runes, nothing that controls a terminal or turns the writing
 // direction.
-func Plain(s string) string {
-	s = s[:min(len(s), maxText*utf8.UTFMax)]
-	clean := strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) || unicode.Is(unicode.Cf, r) {
-			return -1
-		}
-		return r
-	}, s)
-	if runes := []rune(clean); len(runes) > maxText {
-		clean = string(runes[:maxText])
-	}
-	return clean
-}
+func Plain(s string) string { return core.Plain(s, maxText) }

@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"context"
@@ -33,14 +33,14 @@ func TestThreadsFollowContribution(t *testing.T) {
 }
 
 // placed is how a library would load model m when a GPU has that much free memory.
-func placed(t *testing.T, h *house, m *model, free int64) placement {
+func placed(t *testing.T, h *house, m *residence, free int64) placement {
 	t.Helper()
 	gpu := withGPU{h.engine, free}
 	h.cfg.Engine = gpu
 	info, err := gpu.Info(t.Context())
 	must(t, err)
 	h.cfg.Hardware.SetRuntime(info)
-	p, err := h.place(t.Context(), m, m.whole(), m.windowCount(h.settings()), h.settings().MaxBatchSize)
+	p, err := h.place(t.Context(), m, m.Whole(), m.WindowCount(h.settings()), h.settings().MaxBatchSize)
 	must(t, err)
 	return p
 }
@@ -85,7 +85,7 @@ func TestContextFollowsModelAndMemory(t *testing.T) {
 	must(t, err)
 	spec := engine.Spec{Sequences: 8, BatchRows: batchRows}
 	most := m.chooseContext(spec, 64<<30, 1)
-	if want := min(m.traits.context*8, maxContext); most != want {
+	if want := min(m.Traits.Context*8, maxContext); most != want {
 		t.Errorf("with memory in plenty: %d tokens, want %d", most, want)
 	}
 	spec.Context = most

@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"context"
@@ -95,7 +95,7 @@ func TestWarmWindowIsRefused(t *testing.T) {
 	m.mu.Lock()
 	m.unloaded = time.Now().Add(-unwanted)
 	m.mu.Unlock()
-	must(t, h.DeleteShard(ctx, id, 1))
+	must(t, h.lib.DeleteShard(ctx, id, 1))
 	want(core.CodeNotReady) // a shard is not here
 	must(t, h.Pause(ctx))
 	want(core.CodeNotReady)

@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"os"
@@ -25,37 +25,28 @@ func flip(t *testing.T, m *shard.Model, index int) {
 	must(t, err)
 }
 
-// damages records which shards were put aside.
-func (h *house) damages() <-chan int {
-	list := make(chan int, 10)
-	h.cfg.Damaged = func(_ core.ModelID, _ core.Digest, index int) { list <- index }
-	return list
-}
-
 func TestShardDamagedWhileTheNodeWasOffIsNotLoaded(t *testing.T) {
 	dir := t.TempDir()
 	h := build(t, dir, fake.Config{})
 	stop := h.run()
 	id := h.bring("m", 0)
 	for i := range layers {
-		if !h.Sound(t.Context(), id, i) {
+		if !h.lib.Sound(t.Context(), id, i) {
 			t.Errorf("shard %d does not count as sound after the import", i)
 		}
 	}
 	stop()
-	o, err := h.disk().Open(id)
-	must(t, err)
+	o := h.folder(id)
 	flip(t, o, 2)
 
 	h = build(t, dir, fake.Config{})
-	aside := h.damages()
 	h.run()
-	if h.Sound(t.Context(), id, 2) || !h.Sound(t.Context(), id, 1) {
+	if h.lib.Sound(t.Context(), id, 2) || !h.lib.Sound(t.Context(), id, 1) {
 		t.Error("the shard that changed counts as sound, or another does not")
 	}
-	_, err = h.say("m")
+	_, err := h.say("m")
 	wantCode(t, err, core.CodeNotReady)
-	if i := <-aside; i != 2 || h.HasShard(id, 2) || !h.HasShard(id, 1) {
+	if i := <-h.damaged; i != 2 || h.lib.HasShard(id, 2) || !h.lib.HasShard(id, 1) {
 		t.Errorf("shard %d was put aside", i)
 	}
 	if len(h.engine.Windows()) > 0 {
@@ -71,37 +62,32 @@ func TestShardDamagedWhileTheNodeWasOffIsNotLoaded(t *testing.T) {
 }
 
 func TestShardDamagedInUseIsFoundAndUnloaded(t *testing.T) {
-	h := build(t, t.TempDir(), fake.Config{})
-	h.scrubAfter = 20 * time.Millisecond
-	aside := h.damages()
+	h := buildScrubbed(t, t.TempDir(), fake.Config{}, 20*time.Millisecond)
 	h.run()
 	id := h.bring("m", 0)
 	if _, err := h.say("m"); err != nil {
 		t.Fatal(err)
 	}
-	o, err := h.disk().Open(id)
-	must(t, err)
+	o := h.folder(id)
 	flip(t, o, 1)
-	if i := <-aside; i != 1 {
+	if i := <-h.damaged; i != 1 {
 		t.Errorf("shard %d was put aside", i)
 	}
 	until(t, "the model is unloaded", func() bool { return h.open() == 0 })
-	if h.HasShard(id, 1) || !h.HasShard(id, 0) {
+	if h.lib.HasShard(id, 1) || !h.lib.HasShard(id, 0) {
 		t.Error("another shard is missing")
 	}
 }
 
 func TestSuspectedShardIsRead(t *testing.T) {
 	h := build(t, t.TempDir(), fake.Config{})
-	aside := h.damages()
 	h.run()
 	id := h.bring("m", 0)
-	h.Suspect(id, 3) // without reason
-	o, err := h.disk().Open(id)
-	must(t, err)
+	h.lib.Suspect(id, 3) // without reason
+	o := h.folder(id)
 	flip(t, o, 0)
-	h.Suspect(id, 0)
-	if i := <-aside; i != 0 || !h.HasShard(id, 3) {
+	h.lib.Suspect(id, 0)
+	if i := <-h.damaged; i != 0 || !h.lib.HasShard(id, 3) {
 		t.Errorf("shard %d was put aside", i)
 	}
 }

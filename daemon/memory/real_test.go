@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"log/slog"
@@ -42,7 +42,7 @@ func realEngine(t *testing.T) engine.Engine {
 
 // greedy generates without chance.
 func (h *house) greedy(name string) ([]int32, error) {
-	lease, err := h.Acquire(h.t.Context(), name)
+	lease, err := h.Acquire(h.t.Context(), idOf(name))
 	if err != nil {
 		return nil, err
 	}
@@ -82,18 +82,18 @@ func TestRealWorkers(t *testing.T) {
 
 	m, err := h.find(id)
 	must(t, err)
-	pids := workers(m)
+	pids := processes(m)
 	if len(pids) != 3 {
 		t.Fatalf("workers %v, want 3", pids)
 	}
 	victim, err := os.FindProcess(pids[1])
 	must(t, err)
 	must(t, victim.Kill())
-	until(t, "the crash is noticed", func() bool { return !slices.Equal(workers(m), pids) })
+	until(t, "the crash is noticed", func() bool { return !slices.Equal(processes(m), pids) })
 	if got, err := h.greedy("m"); err != nil || !slices.Equal(got, want) {
 		t.Errorf("after the crash: %v, %v; want %v", got, err, want)
 	}
-	after := workers(m)
+	after := processes(m)
 	for _, pid := range after {
 		if slices.Contains(pids, pid) {
 			t.Errorf("worker %d was not replaced", pid)
@@ -123,18 +123,18 @@ func (h *house) bringAgain(id core.ModelID, windows int) {
 	_, err := h.Unload(h.t.Context(), id)
 	must(h.t, err)
 	must(h.t, h.cfg.Store.SetWindows(h.t.Context(), id, windows))
-	_, err = h.Rescan(h.t.Context())
+	_, err = h.lib.Rescan(h.t.Context())
 	must(h.t, err)
 }
 
-// workers lists the processes of a model in memory.
-func workers(m *model) (pids []int) {
+// processes lists the processes of a model in memory.
+func processes(m *residence) (pids []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.instance == nil || m.instance.crew == nil {
+	if m.instance == nil || m.instance.workers == nil {
 		return nil
 	}
-	for _, w := range m.instance.crew.windows {
+	for _, w := range m.instance.workers.windows {
 		pids = append(pids, w.Shape().PID)
 	}
 	return pids

@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 func (h *house) digest(id core.ModelID) core.Digest {
 	h.t.Helper()
-	b, err := h.Blueprint(id)
+	b, err := h.lib.Blueprint(id)
 	must(h.t, err)
 	return b.Manifest
 }
@@ -34,7 +34,7 @@ func TestStagesAreSharedAndWatched(t *testing.T) {
 	} else {
 		leave()
 	}
-	if plan, err := h.Blueprint(id); err != nil || !plan.HalfRows {
+	if plan, err := h.lib.Blueprint(id); err != nil || !plan.HalfRows {
 		t.Errorf("half floats for a llama: %v, %v", plan.HalfRows, err)
 	}
 	holding := h.Holdings()[0]
@@ -61,7 +61,7 @@ func TestStageRefusals(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	id := h.bring("m", 1)
 	ctx, d := t.Context(), h.digest(id)
-	must(t, h.DeleteShard(ctx, id, 2))
+	must(t, h.lib.DeleteShard(ctx, id, 2))
 	other, err := core.ParseModelID("other")
 	must(t, err)
 	for want, try := range map[core.Code]func() error{
@@ -76,11 +76,11 @@ func TestStageRefusals(t *testing.T) {
 	}
 	_, leave, err := h.Window(ctx, id, d, 3, 5, WindowOptions{})
 	must(t, err)
-	if err := h.DeleteShard(ctx, id, 4); core.CodeOf(err) != core.CodeConflict {
+	if err := h.lib.DeleteShard(ctx, id, 4); core.CodeOf(err) != core.CodeConflict {
 		t.Errorf("delete a shard in use: %v", err)
 	}
 	leave()
-	must(t, h.DeleteShard(ctx, id, 4))
+	must(t, h.lib.DeleteShard(ctx, id, 4))
 	if h.open() != 0 {
 		t.Error("the window of a deleted shard is open")
 	}
@@ -122,13 +122,13 @@ func TestLeavingWhileAStageLoads(t *testing.T) {
 	id := h.bring("m", 1)
 	m, err := h.find(id)
 	must(t, err)
-	must(t, m.enter(t.Context())) // the load has to wait
+	must(t, m.Enter(t.Context())) // the load has to wait
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, _, err := h.Window(ctx, id, m.digest, 0, 2, WindowOptions{}); core.CodeOf(err) != core.CodeCancelled {
+	if _, _, err := h.Window(ctx, id, m.Digest, 0, 2, WindowOptions{}); core.CodeOf(err) != core.CodeCancelled {
 		t.Errorf("got %v", err)
 	}
-	m.leave()
+	m.Leave()
 	within(t, "the load goes on for the next", func() bool { return h.Holdings()[0].Loaded.Has(1) })
 }
 
@@ -140,62 +140,48 @@ func TestAStageMakesNoRoomForItself(t *testing.T) {
 	h.change(func(s *config.Settings) { s.ContextSize = 16 << 20 })
 	m, err := h.find(id)
 	must(t, err)
-	if _, err := h.place(t.Context(), m, m.whole(), 1, 64); core.CodeOf(err) != core.CodeInsufficientRAM {
+	if _, err := h.place(t.Context(), m, m.Whole(), 1, 64); core.CodeOf(err) != core.CodeInsufficientRAM {
 		t.Skipf("this PC has memory for 16 M tokens of KV cache (%v)", err)
 	}
-	must(t, m.enter(t.Context())) // the load has to wait
+	must(t, m.Enter(t.Context())) // the load has to wait
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, _, err := h.Window(ctx, id, m.digest, 0, layers, WindowOptions{}); core.CodeOf(err) != core.CodeCancelled {
+	if _, _, err := h.Window(ctx, id, m.Digest, 0, layers, WindowOptions{}); core.CodeOf(err) != core.CodeCancelled {
 		t.Errorf("got %v", err)
 	}
-	m.leave()
+	m.Leave()
 	within(t, "the stage is given up", func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		return len(m.stages) == 0
 	})
-	must(t, m.enter(t.Context()))
-	m.leave()
-}
-
-// elsewhere is a swarm in which others hold some shards.
-type elsewhere struct {
-	byShard []int
-	state   string
-}
-
-func (e elsewhere) Holders(core.ModelID, core.Digest, int) ([]int, int) { return e.byShard, 1 }
-
-func (e elsewhere) Download(id core.ModelID) (admin.Download, bool) {
-	return admin.Download{ModelID: id.String(), State: e.state}, e.state != ""
+	must(t, m.Enter(t.Context()))
+	m.Leave()
 }
 
 func TestModelsOfTheSwarm(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	id := h.bring("m", 1)
 	for i := range 3 {
-		must(t, h.DeleteShard(t.Context(), id, i))
+		must(t, h.lib.DeleteShard(t.Context(), id, i))
 	}
 	check := func(byShard []int, state, wantStatus, wantSource string, available bool) {
 		t.Helper()
-		h.cfg.Neighbours = elsewhere{byShard, state}
-		m := h.model(id)
+		known, err := h.lib.Find(id)
+		must(t, err)
+		m := h.Info(t.Context(), known, Elsewhere{ByShard: byShard, Nodes: 1, Download: admin.Download{State: state}})
 		if m.Status != wantStatus || m.Source != wantSource || m.Mode != "distributed" || m.GlobalAvailable != available || m.PeersHosting != 1 {
 			t.Errorf("%v: %s, %s, %s, %v", byShard, m.Status, m.Source, m.Mode, m.GlobalAvailable)
-		}
-		if _, err := h.Resolve("auto"); (err == nil) != available {
-			t.Errorf("%v: auto: %v", byShard, err)
 		}
 	}
 	check([]int{1, 1, 0, 0, 0, 0}, "", admin.StatusPartial, "hybrid", false)
 	check([]int{1, 1, 2, 0, 0, 1}, "", admin.StatusPartial, "hybrid", true)
 	check([]int{1, 1, 1, 0, 0, 0}, core.DownloadRunning, admin.StatusDownloading, "hybrid", true)
 	for i := 3; i < layers; i++ {
-		must(t, h.DeleteShard(t.Context(), id, i))
+		must(t, h.lib.DeleteShard(t.Context(), id, i))
 	}
 	check([]int{1, 1, 1, 1, 1, 1}, "", admin.StatusAvailable, "network", true)
-	must(t, h.Refresh(t.Context(), id, -1))
+	must(t, h.lib.Refresh(t.Context(), id, -1))
 }
 
 func TestEncryptedPipelineSetting(t *testing.T) {
@@ -203,14 +189,14 @@ func TestEncryptedPipelineSetting(t *testing.T) {
 	id := h.bring("m", 1)
 	want := func(on, own bool) {
 		t.Helper()
-		if gotOn, gotOwn, err := h.EncryptedPipeline(t.Context(), id); err != nil || gotOn != on || gotOwn != own {
+		if gotOn, gotOwn, err := h.lib.EncryptedPipeline(t.Context(), id); err != nil || gotOn != on || gotOwn != own {
 			t.Errorf("got %v, %v, %v; want %v, %v", gotOn, gotOwn, err, on, own)
 		}
 	}
 	want(false, false)
 	h.change(func(s *config.Settings) { s.EncryptedPipeline = true })
 	want(true, false)
-	must(t, h.SetEncryptedPipeline(t.Context(), id, false))
+	must(t, h.lib.SetEncryptedPipeline(t.Context(), id, false))
 	want(false, true)
 }
 

@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"context"
@@ -21,6 +21,8 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
 	"github.com/shoal-p2p/shoal/daemon/identity"
+	"github.com/shoal-p2p/shoal/daemon/library"
+	"github.com/shoal-p2p/shoal/daemon/shard"
 	"github.com/shoal-p2p/shoal/daemon/store"
 )
 
@@ -33,12 +35,14 @@ const layers = 6
 
 // house is a library on a scripted engine, and what a test may want to look at.
 type house struct {
-	*Library
-	t      *testing.T
-	dir    string
-	engine *fake.Engine
-	set    config.Settings // copied by the library at each question
-	mu     sync.Mutex
+	*Memory
+	lib     *library.Library
+	t       *testing.T
+	dir     string
+	engine  *fake.Engine
+	set     config.Settings // copied by the library at each question
+	mu      sync.Mutex
+	damaged chan int // shards that were put aside
 }
 
 // furnish makes a library in dir that runs until the test ends.
@@ -49,7 +53,10 @@ func furnish(t *testing.T, dir string, cfg fake.Config) *house {
 	return h
 }
 
-func build(t *testing.T, dir string, cfg fake.Config) *house {
+func build(t *testing.T, dir string, cfg fake.Config) *house { return buildScrubbed(t, dir, cfg, 0) }
+
+// buildScrubbed is build with so much time between two looks at all shards.
+func buildScrubbed(t *testing.T, dir string, cfg fake.Config, scrubEvery time.Duration) *house {
 	t.Helper()
 	cfg.Layers = layers
 	h := &house{t: t, dir: dir, engine: fake.New(cfg), set: config.Default()}
@@ -58,24 +65,28 @@ func build(t *testing.T, dir string, cfg fake.Config) *house {
 	db, err := store.Open(t.Context(), filepath.Join(dir, "shoal.db"))
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	h.Library = New(Config{
-		Dir: filepath.Join(dir, "models"), Engine: h.engine, Store: db, Hardware: hardware.New(hardware.Config{DataDir: dir}),
-		Settings: h.settings, Key: key, Events: &event.Bus{}, Log: slog.New(slog.DiscardHandler),
+	log := slog.New(slog.DiscardHandler)
+	h.damaged = make(chan int, 10)
+	h.lib = library.New(library.Config{
+		Dir: filepath.Join(dir, "models"), Store: db, Settings: h.settings, Key: key, Events: &event.Bus{}, Log: log,
+		Damaged: func(_ core.ModelID, _ core.Digest, index int) { h.damaged <- index }, ScrubEvery: scrubEvery,
+	})
+	h.Memory = New(Config{
+		Library: h.lib, Engine: h.engine, Store: db, Hardware: hardware.New(hardware.Config{DataDir: dir}),
+		Settings: h.settings, Log: log,
 	})
 	h.firstBackOff, h.sweepEvery = 100*time.Millisecond, 50*time.Millisecond
-	must(t, h.Scan(t.Context()))
+	must(t, h.lib.Scan(t.Context()))
 	return h
 }
 
 // run runs the library and returns a function that stops it, which the end of the test does too.
 func (h *house) run() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		must(h.t, h.Library.Run(ctx))
-	}()
-	stop = func() { cancel(); <-done }
+	var running sync.WaitGroup
+	running.Go(func() { must(h.t, h.lib.Run(ctx)) })
+	running.Go(func() { must(h.t, h.Memory.Run(ctx)) })
+	stop = func() { cancel(); running.Wait() }
 	h.t.Cleanup(stop)
 	return stop
 }
@@ -95,10 +106,9 @@ func (h *house) change(fn func(*config.Settings)) {
 // bring imports a generated model called name and returns its id.
 func (h *house) bring(name string, windows int) core.ModelID {
 	h.t.Helper()
-	info, err := h.Import(h.t.Context(), modelFile(h.t, name), windows, nil)
+	id, err := h.lib.Import(h.t.Context(), modelFile(h.t, name), windows, nil)
 	must(h.t, err)
-	id, err := core.ParseModelID(info.ID)
-	must(h.t, err)
+	must(h.t, h.Recut(h.t.Context(), id, windows))
 	return id
 }
 
@@ -116,7 +126,7 @@ func seededFile(t *testing.T, name string, seed uint64) string {
 
 // say generates with a model, loading it if need be.
 func (h *house) say(name string) (tokens int, err error) {
-	lease, err := h.Acquire(h.t.Context(), name)
+	lease, err := h.Acquire(h.t.Context(), idOf(name))
 	if err != nil {
 		return 0, err
 	}
@@ -140,13 +150,26 @@ func (h *house) open() (n int) {
 
 func (h *house) model(id core.ModelID) admin.ModelInfo {
 	h.t.Helper()
-	for _, m := range h.Models(h.t.Context()) {
-		if m.ID == id.String() {
-			return m
-		}
+	m, err := h.lib.Find(id)
+	must(h.t, err)
+	return h.Info(h.t.Context(), m, Elsewhere{})
+}
+
+// idOf is the id of a name that is one.
+func idOf(name string) core.ModelID {
+	id, err := core.ParseModelID(name)
+	if err != nil {
+		panic(err)
 	}
-	h.t.Fatalf("model %s is not listed", id)
-	return admin.ModelInfo{}
+	return id
+}
+
+// folder opens the folder of a model.
+func (h *house) folder(id core.ModelID) *shard.Model {
+	h.t.Helper()
+	o, err := shard.NewStore(shard.Config{Dir: filepath.Join(h.dir, "models")}).Open(id)
+	must(h.t, err)
+	return o
 }
 
 // until waits for cond for a while.
@@ -181,8 +204,9 @@ func wantCode(t *testing.T, err error, code core.Code) {
 func TestImportAndLoad(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	var last core.Progress
-	info, err := h.Import(t.Context(), modelFile(t, "Tiny_Model-F32"), 0, func(p core.Progress) { last = p })
+	id, err := h.lib.Import(t.Context(), modelFile(t, "Tiny_Model-F32"), 0, func(p core.Progress) { last = p })
 	must(t, err)
+	info := h.model(id)
 	if last.Done != last.Total || last.Total == 0 {
 		t.Errorf("progress ended at %d of %d", last.Done, last.Total)
 	}
@@ -191,13 +215,12 @@ func TestImportAndLoad(t *testing.T) {
 		info.Architecture != "llama" || info.EstimatedVRAMMB < 1 || info.TrustLevel != "Pinned" || !info.Splittable {
 		t.Errorf("imported: %+v", info)
 	}
-	id, _ := core.ParseModelID(info.ID)
-	info, err = h.Load(t.Context(), id)
-	must(t, err)
+	must(t, h.Load(t.Context(), id))
+	info = h.model(id)
 	if info.Status != admin.StatusLoaded || len(info.LoadedShards) != layers || h.open() != 1 {
 		t.Errorf("loaded: status %s, shards %v, %d windows", info.Status, info.LoadedShards, h.open())
 	}
-	if _, err := h.Load(t.Context(), id); err != nil || len(h.engine.Windows()) != 1 {
+	if err := h.Load(t.Context(), id); err != nil || len(h.engine.Windows()) != 1 {
 		t.Errorf("loading again: %v, %d windows in all", err, len(h.engine.Windows()))
 	}
 	if n, err := h.say(info.ID); n == 0 || err != nil {
@@ -219,7 +242,7 @@ func TestImportAndLoad(t *testing.T) {
 func TestWindows(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	id := h.bring("m", 3)
-	_, err := h.Load(t.Context(), id)
+	err := h.Load(t.Context(), id)
 	must(t, err)
 	var got []core.LayerRange
 	for _, w := range h.engine.Windows() {
@@ -250,13 +273,13 @@ func TestCutIsEvenAndWhole(t *testing.T) {
 	for first := range layers {
 		for end := first + 1; end <= layers; end++ {
 			for n := 1; n <= layers+1; n++ {
-				spans := m.cut(span{first, end}, n)
+				spans := m.divide(library.Span{First: first, End: end}, n)
 				next := first
 				for _, s := range spans {
-					if s.first != next || s.len() < 1 || s.len() > (end-first+len(spans)-1)/len(spans) {
+					if s.First != next || s.Len() < 1 || s.Len() > (end-first+len(spans)-1)/len(spans) {
 						t.Fatalf("%d to %d in %d: %v", first, end, n, spans)
 					}
-					next = s.end
+					next = s.End
 				}
 				if next != end || len(spans) != min(n, end-first) {
 					t.Fatalf("%d to %d in %d: %v", first, end, n, spans)
@@ -287,7 +310,7 @@ func TestShardsInAndOutOfMemory(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	id := h.bring("m", 0)
 	ctx := t.Context()
-	_, err := h.Load(ctx, id)
+	err := h.Load(ctx, id)
 	must(t, err)
 	out, err := h.UnloadShard(ctx, id, 0)
 	must(t, err)
@@ -328,35 +351,4 @@ func TestShardsInAndOutOfMemory(t *testing.T) {
 	}
 	_, err = h.LoadShard(ctx, id, layers)
 	wantCode(t, err, core.CodeNotFound)
-}
-
-func TestNamesAndAuto(t *testing.T) {
-	h := furnish(t, t.TempDir(), fake.Config{})
-	if _, err := h.Resolve("auto"); core.CodeOf(err) != core.CodeNotReady {
-		t.Errorf("auto without models: %v", err)
-	}
-	alpha, beta := h.bring("alpha-7b_Q4", 0), h.bring("alpha-8b", 0)
-	for name, want := range map[string]core.ModelID{
-		"alpha-7b-q4": alpha, "Alpha-7B_Q4.gguf": alpha, "/models/alpha-7b_Q4.GGUF": alpha, "alpha-8": beta, "ALPHA-8B": beta,
-	} {
-		if got, err := h.Resolve(name); err != nil || got != want {
-			t.Errorf("%q: %v, %v; want %v", name, got, err, want)
-		}
-	}
-	for _, name := range []string{"alpha", "gamma", "../../etc/passwd", strings.Repeat("x", 5000), "é"} {
-		_, err := h.Resolve(name)
-		wantCode(t, err, core.CodeNotFound)
-		if err != nil && len(err.Error()) > 300 {
-			t.Errorf("%.20q is echoed whole", name)
-		}
-	}
-	_, err := h.Load(t.Context(), beta)
-	must(t, err)
-	if got, err := h.Resolve(""); err != nil || got != beta {
-		t.Errorf("auto: %v, %v; want the loaded one", got, err)
-	}
-	h.change(func(s *config.Settings) { s.DefaultModel = "alpha-7b" })
-	if got, err := h.Resolve("auto"); err != nil || got != alpha {
-		t.Errorf("auto: %v, %v; want the default", got, err)
-	}
 }

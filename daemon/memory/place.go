@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
+	"github.com/shoal-p2p/shoal/daemon/library"
 )
 
 // Sizes of a load.
@@ -21,23 +22,23 @@ const (
 
 // placement is how a span of a model is to be loaded.
 type placement struct {
-	spans []span // one per window
+	spans []library.Span // one per window
 	spec  engine.Spec
 	need  hardware.Use
 }
 
-// place chooses the spans of so many windows for so many sequences, threads, context and GPU layers. The error has code CodeInsufficientRAM
-// when the span does not fit the free memory.
-func (l *Library) place(ctx context.Context, m *model, s span, windows, sequences int) (placement, error) {
+// place chooses the spans of so many windows for so many sequences, threads, context and GPU layers. The error has code
+// CodeInsufficientRAM when the span does not fit the free memory.
+func (l *Memory) place(ctx context.Context, m *residence, s library.Span, windows, sequences int) (placement, error) {
 	set := l.cfg.Settings()
-	p := placement{spans: m.cut(s, windows)}
+	p := placement{spans: m.divide(s, windows)}
 	p.spec = engine.Spec{
-		ModelDir: m.dir, Sequences: sequences, BatchRows: batchRows,
-		Threads: threads(set, l.cfg.Hardware.Cores(), m.bytes(s)), GPULayers: set.GPULayers, ShareCPU: len(p.spans) > 1,
+		ModelDir: m.Dir, Sequences: sequences, BatchRows: batchRows,
+		Threads: threads(set, l.cfg.Hardware.Cores(), m.Bytes(s)), GPULayers: set.GPULayers, ShareCPU: len(p.spans) > 1,
 	}
 	gpu := l.lookAtGPU(ctx)
 	ram, vram := l.cfg.Hardware.Free(ctx)
-	share := float64(m.bytes(s)) / float64(max(1, m.bytes(m.whole())))
+	share := float64(m.Bytes(s)) / float64(max(1, m.Bytes(m.Whole())))
 	p.spec.Context = set.ContextSize
 	if p.spec.Context == 0 {
 		p.spec.Context = m.chooseContext(p.spec, ram, share)
@@ -49,7 +50,7 @@ func (l *Library) place(ctx context.Context, m *model, s span, windows, sequence
 	p.need = m.need(p.spec, onGPU, share)
 	if p.need.RAM > ram {
 		return p, core.Errorf(core.CodeInsufficientRAM, "model %s needs about %d MiB of memory and %d MiB are free",
-			m.id, p.need.RAM/hardware.MiB, ram/hardware.MiB)
+			m.ID, p.need.RAM/hardware.MiB, ram/hardware.MiB)
 	}
 	return p, nil
 }
@@ -65,32 +66,19 @@ func threads(set config.Settings, cores int, weights int64) int {
 	return max(1, min(useful, int(float64(cores)*set.Contribution.Share())))
 }
 
-// windowCount is how many windows the model is to run in.
-func (m *model) windowCount(set config.Settings) int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.traits.refusal != "" {
-		return 1
-	}
-	if m.windows > 0 {
-		return m.windows
-	}
-	return set.Windows
-}
-
-// cut splits s into n windows, or as many as there are shards, of about the same number of layers.
-func (m *model) cut(s span, n int) []span {
-	n = min(n, s.len())
-	all := m.layers(s)
-	spans := make([]span, 0, n)
-	first := s.first
+// divide splits s into n windows, or as many as there are shards, of about the same number of layers.
+func (m *residence) divide(s library.Span, n int) []library.Span {
+	n = min(n, s.Len())
+	all := m.Layers(s)
+	spans := make([]library.Span, 0, n)
+	first := s.First
 	for i := 1; i <= n; i++ {
 		goal := all.First + all.Len()*i/n
 		end := first + 1
-		for end < s.end-(n-i) && m.manifest.Shards[end-1].Layers.End < goal {
+		for end < s.End-(n-i) && m.Manifest.Shards[end-1].Layers.End < goal {
 			end++
 		}
-		spans = append(spans, span{first, end})
+		spans = append(spans, library.Span{First: first, End: end})
 		first = end
 	}
 	return spans
@@ -98,18 +86,18 @@ func (m *model) cut(s span, n int) []span {
 
 // chooseContext finds the largest KV cache that is worth its memory: each request may use what the model was trained
 // for, if memory allows.
-func (m *model) chooseContext(spec engine.Spec, ram int64, share float64) int {
-	trained := m.traits.context
+func (m *residence) chooseContext(spec engine.Spec, ram int64, share float64) int {
+	trained := m.Traits.Context
 	if trained == 0 {
 		trained = 4096
 	}
 	want := min(trained*spec.Sequences, maxContext)
 	least := min(minContext, want)
-	fit := m.memory()
+	fit := m.Fit()
 	if fit == nil {
 		return min(want, 4096)
 	}
-	allowance := max(kvAllowance, m.manifest.Size/2)
+	allowance := max(kvAllowance, m.Manifest.Size/2)
 	for ; want > least; want /= 2 {
 		spec.Context = want
 		use, err := fit.At(loadOf(spec, 0))
@@ -129,7 +117,7 @@ func (m *model) chooseContext(spec engine.Spec, ram int64, share float64) int {
 }
 
 // lookAtGPU tells whether the runtime uses a GPU, and if so asks how much of its memory is free now.
-func (l *Library) lookAtGPU(ctx context.Context) bool {
+func (l *Memory) lookAtGPU(ctx context.Context) bool {
 	if !l.cfg.Hardware.Snapshot(ctx).GPUInference {
 		return false
 	}
@@ -141,8 +129,8 @@ func (l *Library) lookAtGPU(ctx context.Context) bool {
 
 // chooseGPULayers estimates how many layers will be on the GPU. Where the settings leave the number open and the whole
 // GPU may be used, the worker chooses, which knows best; a lower contribution sets the number that fits its part.
-func (m *model) chooseGPULayers(spec *engine.Spec, c config.Contribution, vram int64, share float64) int {
-	fit := m.memory()
+func (m *residence) chooseGPULayers(spec *engine.Spec, c config.Contribution, vram int64, share float64) int {
+	fit := m.Fit()
 	if fit == nil || spec.GPULayers >= 0 {
 		return max(0, spec.GPULayers)
 	}
@@ -159,9 +147,9 @@ func (m *model) chooseGPULayers(spec *engine.Spec, c config.Contribution, vram i
 }
 
 // need estimates the memory of a load of the given share of the model, with so many layers of the whole on the GPU.
-func (m *model) need(spec engine.Spec, gpuLayers int, share float64) hardware.Use {
-	use := hardware.Use{RAM: m.manifest.Size}
-	if fit := m.memory(); fit != nil {
+func (m *residence) need(spec engine.Spec, gpuLayers int, share float64) hardware.Use {
+	use := hardware.Use{RAM: m.Manifest.Size}
+	if fit := m.Fit(); fit != nil {
 		if exact, err := fit.At(loadOf(spec, gpuLayers)); err == nil {
 			use = exact
 		}
@@ -176,11 +164,11 @@ func loadOf(spec engine.Spec, gpuLayers int) hardware.Load {
 func scale(n int64, share float64) int64 { return int64(float64(n) * share) }
 
 // window is the spec of one window of a placement.
-func (p placement) window(m *model, i int) engine.Spec {
+func (p placement) window(m *residence, i int) engine.Spec {
 	spec := p.spec
-	spec.FirstShard, spec.EndShard = p.spans[i].first, p.spans[i].end
+	spec.FirstShard, spec.EndShard = p.spans[i].First, p.spans[i].End
 	if spec.GPULayers > 0 {
-		spec.GPULayers = max(0, spec.GPULayers-(m.layers(p.spans[i]).First-m.layers(p.spans[0]).First))
+		spec.GPULayers = max(0, spec.GPULayers-(m.Layers(p.spans[i]).First-m.Layers(p.spans[0]).First))
 	}
 	return spec
 }

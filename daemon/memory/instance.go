@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
+	"github.com/shoal-p2p/shoal/daemon/library"
 )
 
 // What happens to workers that die.
@@ -22,29 +23,29 @@ const (
 
 // instance is a model in memory. It outlives its workers: when one dies, all are started again.
 type instance struct {
-	m      *model
-	span   span
+	m      *residence
+	span   library.Span
 	place  placement
 	cancel context.CancelFunc
 	gone   chan struct{} // closed when the instance has ended and its workers too
 
 	// Guarded by the model's mutex.
-	crew *crew         // nil while workers are down
-	up   chan struct{} // closed when crew is set, and replaced when it goes
-	uses int           // leases
-	used time.Time     // when the last lease ended
+	workers *workers      // nil while workers are down
+	up      chan struct{} // closed when workers is set, and replaced when it goes
+	uses    int           // leases
+	used    time.Time     // when the last lease ended
 }
 
-// crew is one set of workers, and what schedules them.
-type crew struct {
+// workers is one set of workers, and what schedules them.
+type workers struct {
 	windows   []engine.Window
 	scheduler *schedule.Scheduler // nil unless the windows are a whole model
 	started   time.Time
 }
 
 // boot starts the windows of a placement.
-func (l *Library) boot(ctx context.Context, m *model, s span, p placement) (_ *crew, err error) {
-	c := &crew{started: time.Now()}
+func (l *Memory) boot(ctx context.Context, m *residence, s library.Span, p placement) (_ *workers, err error) {
+	c := &workers{started: time.Now()}
 	defer func() {
 		if err != nil {
 			c.close()
@@ -57,25 +58,25 @@ func (l *Library) boot(ctx context.Context, m *model, s span, p placement) (_ *c
 		}
 		c.windows = append(c.windows, m.meter.watch(w))
 	}
-	if s != m.whole() {
+	if s != m.Whole() {
 		return c, nil
 	}
 	set := l.cfg.Settings()
 	c.scheduler, err = schedule.New(schedule.Config{
-		Windows: c.windows, MaxContext: m.traits.context, BatchSequences: set.MaxBatchSize,
+		Windows: c.windows, MaxContext: m.Traits.Context, BatchSequences: set.MaxBatchSize,
 		Queue: set.MaxConcurrentRequests + set.RequestQueue,
 	})
 	return c, err
 }
 
-func (c *crew) close() {
+func (c *workers) close() {
 	for _, w := range c.windows {
 		_ = w.Close() // the process is gone either way
 	}
 }
 
-// serve runs the crew until ctx ends (nil) or a worker dies (its error), and ends all workers.
-func (c *crew) serve(ctx context.Context) error {
+// serve runs the workers until ctx ends (nil) or a worker dies (its error), and ends all workers.
+func (c *workers) serve(ctx context.Context) error {
 	defer c.close()
 	if c.scheduler != nil {
 		return c.scheduler.Run(ctx)
@@ -99,8 +100,8 @@ func (c *crew) serve(ctx context.Context) error {
 	return nil
 }
 
-// keep serves requests with the crew, starting it again when it dies, until ctx ends or it has died too often.
-func (l *Library) keep(ctx context.Context, in *instance, c *crew) {
+// keep serves requests with the workers, starting it again when it dies, until ctx ends or it has died too often.
+func (l *Memory) keep(ctx context.Context, in *instance, c *workers) {
 	defer close(in.gone)
 	defer in.leave()
 	crashes := 0
@@ -119,8 +120,8 @@ func (l *Library) keep(ctx context.Context, in *instance, c *crew) {
 				return
 			}
 			wait := min(l.firstBackOff<<(crashes-1), maxBackOff)
-			l.cfg.Log.Warn("engine stopped", "model", in.m.id.String(), "err", err, "crashes", crashes, "wait", wait)
-			l.changed("engine_crashed", in.m.id, "The engine of "+in.m.id.String()+" stopped and is being restarted.", "warning")
+			l.cfg.Log.Warn("engine stopped", "model", in.m.ID.String(), "err", err, "crashes", crashes, "wait", wait)
+			l.library.Changed("engine_crashed", in.m.ID, "The engine of "+in.m.ID.String()+" stopped and is being restarted.", "warning")
 			if !pause(ctx, wait) {
 				return
 			}
@@ -132,7 +133,7 @@ func (l *Library) keep(ctx context.Context, in *instance, c *crew) {
 			err, c.started = bootErr, time.Now()
 		}
 		in.found(c)
-		l.changed("engine_restarted", in.m.id, in.m.id.String()+" is back.", "info")
+		l.library.Changed("engine_restarted", in.m.ID, in.m.ID.String()+" is back.", "info")
 	}
 }
 
@@ -166,13 +167,13 @@ func (in *instance) leave() {
 
 // drop is lost with the model's mutex held.
 func (in *instance) drop() {
-	if in.crew != nil {
-		in.crew, in.up = nil, make(chan struct{})
+	if in.workers != nil {
+		in.workers, in.up = nil, make(chan struct{})
 	}
 }
 
 // dead tells whether a worker has ended.
-func (c *crew) dead() bool {
+func (c *workers) dead() bool {
 	for _, w := range c.windows {
 		select {
 		case <-w.Done():
@@ -184,22 +185,22 @@ func (c *crew) dead() bool {
 }
 
 // found notes that the workers are up.
-func (in *instance) found(c *crew) {
+func (in *instance) found(c *workers) {
 	in.m.mu.Lock()
 	defer in.m.mu.Unlock()
-	in.crew = c
+	in.workers = c
 	close(in.up)
 }
 
 // giveUp ends an instance whose workers died too often.
-func (l *Library) giveUp(in *instance, err error) {
+func (l *Memory) giveUp(in *instance, err error) {
 	in.leave()
-	l.cfg.Log.Error("engine stopped too often", "model", in.m.id.String(), "err", err)
+	l.cfg.Log.Error("engine stopped too often", "model", in.m.ID.String(), "err", err)
 	in.m.mu.Lock()
 	in.m.broken = true
 	in.m.lastErr = fmt.Sprintf("the engine stopped %d times in a row: %v", maxCrashes, err)
 	in.m.mu.Unlock()
-	l.changed("engine_failed", in.m.id, "The engine of "+in.m.id.String()+" keeps stopping; the model stays unloaded.", "error")
+	l.library.Changed("engine_failed", in.m.ID, "The engine of "+in.m.ID.String()+" keeps stopping; the model stays unloaded.", "error")
 }
 
 // usage is the memory the instance was estimated to take.

@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 func TestCrashEndsRequestsAndRestarts(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{StepTime: time.Hour})
 	id := h.bring("m", 2)
-	lease, err := h.Acquire(t.Context(), "m")
+	lease, err := h.Acquire(t.Context(), idOf("m"))
 	must(t, err)
 	failed := make(chan error, 1)
 	go func() {
@@ -35,7 +35,7 @@ func TestCrashEndsRequestsAndRestarts(t *testing.T) {
 	if took := time.Since(start); took < h.firstBackOff {
 		t.Errorf("restarted after %v, before the back-off", took)
 	}
-	again, err := h.Acquire(t.Context(), "m")
+	again, err := h.Acquire(t.Context(), idOf("m"))
 	must(t, err)
 	again.Release()
 	if status := h.model(id).Status; status != admin.StatusLoaded {
@@ -46,7 +46,7 @@ func TestCrashEndsRequestsAndRestarts(t *testing.T) {
 func TestModelThatKeepsCrashingStaysDown(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	id := h.bring("m", 0)
-	_, err := h.Load(t.Context(), id)
+	err := h.Load(t.Context(), id)
 	must(t, err)
 	m, err := h.find(id)
 	must(t, err)
@@ -87,7 +87,7 @@ func crashAll(ctx context.Context, h *house) {
 func TestUnloadEndsRequests(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{StepTime: time.Hour})
 	id := h.bring("m", 0)
-	lease, err := h.Acquire(t.Context(), "m")
+	lease, err := h.Acquire(t.Context(), idOf("m"))
 	must(t, err)
 	failed := make(chan error, 1)
 	go func() {
@@ -109,7 +109,7 @@ func TestLoadedModelsComeBack(t *testing.T) {
 	h := build(t, dir, fake.Config{})
 	stop := h.run()
 	id, part := h.bring("m", 2), h.bring("part", 0)
-	_, err := h.Load(t.Context(), id)
+	err := h.Load(t.Context(), id)
 	must(t, err)
 	_, err = h.LoadShard(t.Context(), part, 2)
 	must(t, err)
@@ -117,7 +117,7 @@ func TestLoadedModelsComeBack(t *testing.T) {
 	if h.open() != 0 {
 		t.Fatalf("%d workers outlive the node", h.open())
 	}
-	if _, err := h.Load(t.Context(), id); core.CodeOf(err) != core.CodeNotReady {
+	if err := h.Load(t.Context(), id); core.CodeOf(err) != core.CodeNotReady {
 		t.Errorf("load after the end: %v", err)
 	}
 	if _, err := h.say("m"); core.CodeOf(err) != core.CodeNotReady {
@@ -134,7 +134,7 @@ func TestIdleModelIsUnloaded(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	h.change(func(s *config.Settings) { s.IdleUnloadSeconds = 1 })
 	id := h.bring("m", 0)
-	lease, err := h.Acquire(t.Context(), "m")
+	lease, err := h.Acquire(t.Context(), idOf("m"))
 	must(t, err)
 	m, err := h.find(id)
 	must(t, err)
@@ -173,7 +173,7 @@ func TestLoadGoesOnWhenTheCallerLeaves(t *testing.T) {
 	id := h.bring("m", 0)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := h.Load(gone, id); err != nil {
+	if err := h.Load(gone, id); err != nil {
 		wantCode(t, err, core.CodeCancelled)
 	}
 	until(t, "the load ends", func() bool { return h.model(id).Status == admin.StatusLoaded })
@@ -190,7 +190,7 @@ func TestTooLittleMemory(t *testing.T) {
 	if use.RAM <= ram {
 		t.Skipf("this PC has memory for %d bytes of KV cache", use.RAM)
 	}
-	_, err = h.Load(t.Context(), id)
+	err = h.Load(t.Context(), id)
 	wantCode(t, err, core.CodeInsufficientRAM)
 	if h.model(id).LastError == "" {
 		t.Error("the reason is not kept")
@@ -200,9 +200,9 @@ func TestTooLittleMemory(t *testing.T) {
 func TestIdleModelMakesRoom(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	old, used := h.bring("old", 0), h.bring("used", 0)
-	_, err := h.Load(t.Context(), old)
+	err := h.Load(t.Context(), old)
 	must(t, err)
-	lease, err := h.Acquire(t.Context(), "used")
+	lease, err := h.Acquire(t.Context(), idOf("used"))
 	must(t, err)
 	if !h.makeRoom(t.Context()) || h.model(old).Status != admin.StatusReady || h.model(used).Status != admin.StatusLoaded {
 		t.Errorf("old is %s, used is %s", h.model(old).Status, h.model(used).Status)

@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
+	"github.com/shoal-p2p/shoal/daemon/library"
 )
 
 // sparePart is how much of the free memory, as one part of so many, a window that is kept for later must leave free.
@@ -18,7 +19,7 @@ const unwanted = 10 * time.Minute
 // Warm loads a window as Window does, before it is needed, if there is room for it beside all that is in memory. It
 // stays until release is called, or until somebody needs its memory or the model is unloaded: then gone is closed.
 // Errors are those of Window.
-func (l *Library) Warm(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o WindowOptions) (gone <-chan struct{}, release func(), err error) {
+func (l *Memory) Warm(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o WindowOptions) (gone <-chan struct{}, release func(), err error) {
 	m, key, err := l.stageOf(id, manifest, first, end)
 	if err != nil {
 		return nil, nil, err
@@ -39,7 +40,7 @@ func (l *Library) Warm(ctx context.Context, id core.ModelID, manifest core.Diges
 	if err != nil {
 		return nil, nil, err
 	}
-	release = func() { l.cool(m, st) }
+	release = func() { l.unwarm(m, st) }
 	if err := st.wait(ctx, m); err != nil {
 		release()
 		return nil, nil, err
@@ -47,9 +48,9 @@ func (l *Library) Warm(ctx context.Context, id core.ModelID, manifest core.Diges
 	return st.gone, release, nil
 }
 
-// cool takes back a wish to keep a stage. One that was never used then ends, with its load if that is still under way;
+// unwarm takes back a wish to keep a stage. One that was never used then ends, with its load if that is still under way;
 // others stay as they do without such a wish.
-func (l *Library) cool(m *model, st *stage) {
+func (l *Memory) unwarm(m *residence, st *stage) {
 	m.mu.Lock()
 	st.warm--
 	m.mu.Unlock()
@@ -57,20 +58,20 @@ func (l *Library) cool(m *model, st *stage) {
 }
 
 // placeSpare is place for a window that is kept for later: it makes no room and does not take the last that is free.
-func (l *Library) placeSpare(ctx context.Context, m *model, s span, sequences int) (placement, error) {
+func (l *Memory) placeSpare(ctx context.Context, m *residence, s library.Span, sequences int) (placement, error) {
 	p, err := l.place(ctx, m, s, 1, sequences)
 	if err != nil {
 		return p, err
 	}
 	if ram, _ := l.cfg.Hardware.Free(ctx); p.need.RAM > ram-ram/sparePart {
 		return p, core.Errorf(core.CodeInsufficientRAM, "shards of %s, kept for later, would take %d of the %d MiB of memory that are free",
-			m.id, p.need.RAM/hardware.MiB, ram/hardware.MiB)
+			m.ID, p.need.RAM/hardware.MiB, ram/hardware.MiB)
 	}
 	return p, nil
 }
 
-// hurry stops loads of the model that are for later, since one that is needed now would wait for them. The mutex is held.
-func (m *model) hurry() {
+// cancelSpeculativeLoads stops loads of the model that are for later, since one that is needed now would wait for them. The mutex is held.
+func (m *residence) cancelSpeculativeLoads() {
 	for _, st := range m.stages {
 		if st.spare && st.uses == 0 && st.window == nil {
 			st.cancel()
@@ -78,9 +79,9 @@ func (m *model) hurry() {
 	}
 }
 
-// clearCards ends the stages on a graphics card that are kept for later: what is needed now gets all of the card, and
+// freeGPU ends the stages on a graphics card that are kept for later: what is needed now gets all of the card, and
 // would not notice that it could have had more.
-func (l *Library) clearCards() {
+func (l *Memory) freeGPU() {
 	for _, m := range l.all() {
 		l.endStages(m, func(st *stage) bool { return st.spare && st.uses == 0 && st.used.IsZero() && st.need.VRAM > 0 })
 	}

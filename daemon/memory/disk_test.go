@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"os"
@@ -16,17 +16,17 @@ func TestDeleteAndRescan(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	ctx := t.Context()
 	id, other := h.bring("m", 2), h.bring("other", 0)
-	_, err := h.Load(ctx, id)
+	err := h.Load(ctx, id)
 	must(t, err)
-	must(t, h.LockShard(ctx, id, 1, true))
+	must(t, h.lib.LockShard(ctx, id, 1, true))
 	if !h.model(id).Shards[1].Locked {
 		t.Error("the lock does not show")
 	}
-	wantCode(t, h.DeleteShard(ctx, id, 0), core.CodeConflict)
+	wantCode(t, h.lib.DeleteShard(ctx, id, 0), core.CodeConflict)
 	_, err = h.Unload(ctx, id)
 	must(t, err)
-	wantCode(t, h.DeleteShard(ctx, id, 1), core.CodeConflict)
-	must(t, h.DeleteShard(ctx, id, 5))
+	wantCode(t, h.lib.DeleteShard(ctx, id, 1), core.CodeConflict)
+	must(t, h.lib.DeleteShard(ctx, id, 5))
 	info := h.model(id)
 	if info.Status != admin.StatusPartial || info.HostedShards != layers-1 || info.HasLastShard || info.GlobalAvailable {
 		t.Errorf("after deleting a shard: %+v", info)
@@ -39,25 +39,25 @@ func TestDeleteAndRescan(t *testing.T) {
 	must(t, err)
 
 	must(t, os.Remove(filepath.Join(h.dir, "models", "other", "shard_000.bin")))
-	found, err := h.Rescan(ctx)
+	found, err := h.lib.Rescan(ctx)
 	must(t, err)
 	if found.Status != "ok" || found.Count != 1 || !slices.Equal(found.ModelsUpdated, []string{"other"}) {
 		t.Errorf("rescan: %+v", found)
 	}
 	must(t, os.RemoveAll(filepath.Join(h.dir, "models", "other")))
-	found, err = h.Rescan(ctx)
+	found, err = h.lib.Rescan(ctx)
 	must(t, err)
-	if found.Count != 1 || len(h.Models(ctx)) != 1 {
+	if found.Count != 1 || len(h.lib.All()) != 1 {
 		t.Errorf("rescan after the folder went: %+v", found)
 	}
-	wantCode(t, h.DeleteModel(ctx, other), core.CodeNotFound)
+	wantCode(t, h.lib.DeleteModel(ctx, other), core.CodeNotFound)
 
-	must(t, h.DeleteModel(ctx, id))
+	must(t, h.lib.DeleteModel(ctx, id))
 	if _, err := os.Stat(filepath.Join(h.dir, "models", "m")); err == nil {
 		t.Error("the folder of a deleted model stays")
 	}
-	if h.open() != 0 || len(h.Models(ctx)) != 0 {
-		t.Errorf("after delete: %d windows, %d models", h.open(), len(h.Models(ctx)))
+	if h.open() != 0 || len(h.lib.All()) != 0 {
+		t.Errorf("after delete: %d windows, %d models", h.open(), len(h.lib.All()))
 	}
 	if locks, _ := h.cfg.Store.LockedShards(ctx, id); len(locks) != 0 {
 		t.Errorf("locks of a deleted model stay: %v", locks)
@@ -77,7 +77,7 @@ func TestRescanRefusesDamagedShards(t *testing.T) {
 		} else {
 			must(t, os.WriteFile(path, data, 0o600))
 		}
-		_, err := h.Rescan(t.Context())
+		_, err := h.lib.Rescan(t.Context())
 		must(t, err)
 		if n := h.model(id).HostedShards; n != want {
 			t.Errorf("%d shards count as here, want %d", n, want)
@@ -93,14 +93,14 @@ func TestRescanRefusesDamagedShards(t *testing.T) {
 func TestRescanFindsAnotherModelInTheFolder(t *testing.T) {
 	h, other := furnish(t, t.TempDir(), fake.Config{}), furnish(t, t.TempDir(), fake.Config{})
 	id := h.bring("m", 0)
-	_, err := h.Load(t.Context(), id)
+	err := h.Load(t.Context(), id)
 	must(t, err)
-	_, err = other.Import(t.Context(), seededFile(t, "m", 2), 0, nil)
+	_, err = other.lib.Import(t.Context(), seededFile(t, "m", 2), 0, nil)
 	must(t, err)
 	folder := filepath.Join(h.dir, "models", "m")
 	must(t, os.RemoveAll(folder))
 	must(t, os.CopyFS(folder, os.DirFS(filepath.Join(other.dir, "models", "m"))))
-	found, err := h.Rescan(t.Context())
+	found, err := h.lib.Rescan(t.Context())
 	must(t, err)
 	if !slices.Equal(found.ModelsUpdated, []string{"m"}) || h.open() != 0 || h.model(id).Status != admin.StatusReady {
 		t.Errorf("rescan: %+v, %d windows, %s", found, h.open(), h.model(id).Status)
@@ -113,37 +113,36 @@ func TestRescanFindsAnotherModelInTheFolder(t *testing.T) {
 func TestQuota(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	h.change(func(s *config.Settings) { s.MaxDiskMB = 0 })
-	_, err := h.Import(t.Context(), modelFile(t, "m"), 0, nil)
+	_, err := h.lib.Import(t.Context(), modelFile(t, "m"), 0, nil)
 	wantCode(t, err, core.CodeDiskFull)
-	_, err = h.Import(t.Context(), filepath.Join(t.TempDir(), "none.gguf"), 0, nil)
+	_, err = h.lib.Import(t.Context(), filepath.Join(t.TempDir(), "none.gguf"), 0, nil)
 	wantCode(t, err, core.CodeNotFound)
 }
 
 func TestStorageAndProgress(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	id := h.bring("m", 0)
-	must(t, h.DeleteShard(t.Context(), id, 3))
-	s := h.Storage(t.Context())
-	if len(s.Models) != 1 || s.MaxDiskMB != h.set.MaxDiskMB || s.TotalLocalBytes < 1 || s.DiskUsageBytes <= s.TotalLocalBytes {
-		t.Fatalf("%+v", s)
+	must(t, h.lib.DeleteShard(t.Context(), id, 3))
+	m, err := h.lib.Find(id)
+	must(t, err)
+	if s := h.Storage(m, Elsewhere{}); s.Ready != "incomplete" || s.LocalShards != layers-1 || s.AllShardsAvailable || s.LocalBytes < 1 ||
+		h.lib.Usage() <= s.LocalBytes {
+		t.Errorf("%+v", s)
 	}
-	if m := s.Models[0]; m.Ready != "incomplete" || m.LocalShards != layers-1 || m.AllShardsAvailable || m.LocalBytes != s.TotalLocalBytes {
-		t.Errorf("%+v", m)
-	}
-	p, err := h.Progress(t.Context(), id)
-	if err != nil || p.State != admin.StatusPartial || p.DownloadedShards != layers-1 || p.Progress <= 0 || p.Progress >= 1 {
-		t.Errorf("%+v, %v", p, err)
+	p := h.Progress(id)
+	if p.State != admin.StatusPartial || p.DownloadedShards != layers-1 || p.Progress <= 0 || p.Progress >= 1 {
+		t.Errorf("%+v", p)
 	}
 	unknown, _ := core.ParseModelID("nobody")
-	if p, err = h.Progress(t.Context(), unknown); err != nil || p.State != "unknown" || p.ModelID != "nobody" {
-		t.Errorf("%+v, %v", p, err)
+	if p = h.Progress(unknown); p.State != "unknown" || p.ModelID != "nobody" {
+		t.Errorf("%+v", p)
 	}
 }
 
 func TestMetadata(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	id := h.bring("m", 0)
-	md, err := h.Metadata(t.Context(), id)
+	md, err := h.lib.Metadata(t.Context(), id)
 	must(t, err)
 	if md.ModelID != "m" || md.General.Architecture != "llama" || !md.General.ArchitectureSupported || md.Model.BlockCount != layers ||
 		md.Model.VocabSize != 512 || md.Tensors.Count == 0 || md.Tensors.DataOffset == 0 || md.General.Quantization != "F32" {
@@ -160,18 +159,17 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("keys %v", keys)
 	}
 	must(t, os.Remove(filepath.Join(h.dir, "models", "m", "gguf_header.bin")))
-	_, err = h.Metadata(t.Context(), id)
+	_, err = h.lib.Metadata(t.Context(), id)
 	wantCode(t, err, core.CodeInvalidRequest)
 }
 
 func TestExportGivesTheFileBack(t *testing.T) {
 	h := furnish(t, t.TempDir(), fake.Config{})
 	path := modelFile(t, "m")
-	info, err := h.Import(t.Context(), path, 0, nil)
+	id, err := h.lib.Import(t.Context(), path, 0, nil)
 	must(t, err)
-	id, _ := core.ParseModelID(info.ID)
 	out := filepath.Join(t.TempDir(), "back.gguf")
-	must(t, h.Export(t.Context(), id, out, nil))
+	must(t, h.lib.Export(t.Context(), id, out, nil))
 	want, _ := os.ReadFile(path)
 	got, _ := os.ReadFile(out)
 	if !slices.Equal(want, got) {

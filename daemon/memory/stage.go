@@ -1,4 +1,4 @@
-package library
+package memory
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
+	"github.com/shoal-p2p/shoal/daemon/library"
 )
 
 // WindowOptions are the sizes that a caller would like a window to have. A window that is there already keeps its own.
@@ -19,7 +20,7 @@ type WindowOptions struct {
 
 // stageKey tells the stages of a model apart.
 type stageKey struct {
-	span  span
+	span  library.Span
 	vocab bool // the tokenizer alone; span is empty
 }
 
@@ -45,7 +46,7 @@ type stage struct {
 // is called; others may get it at the same time. Errors have code CodeNotFound, CodeConflict (the manifest here is
 // another), CodeNotReady (shards are missing, or the node is paused), CodeUnsupported, CodeInsufficientRAM, CodeNoRuntime or
 // CodeEngineCrashed.
-func (l *Library) Window(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o WindowOptions) (engine.Window, func(), error) {
+func (l *Memory) Window(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o WindowOptions) (engine.Window, func(), error) {
 	m, key, err := l.stageOf(id, manifest, first, end)
 	if err != nil {
 		return nil, nil, err
@@ -54,26 +55,26 @@ func (l *Library) Window(ctx context.Context, id core.ModelID, manifest core.Dig
 }
 
 // stageOf finds the model of a window and checks that it can have it.
-func (l *Library) stageOf(id core.ModelID, manifest core.Digest, first, end int) (_ *model, key stageKey, err error) {
+func (l *Memory) stageOf(id core.ModelID, manifest core.Digest, first, end int) (_ *residence, key stageKey, err error) {
 	m, err := l.find(id)
 	if err != nil {
 		return nil, key, err
 	}
-	if m.digest != manifest {
+	if m.Digest != manifest {
 		return nil, key, core.Errorf(core.CodeConflict, "model %s here is another file, or cut in another way", id)
 	}
-	s := span{first, end}
-	if first < 0 || end <= first || end > len(m.manifest.Shards) {
+	s := library.Span{First: first, End: end}
+	if first < 0 || end <= first || end > len(m.Manifest.Shards) {
 		return nil, key, core.Errorf(core.CodeInvalidRequest, "model %s has no shards %d to %d", id, first, end-1)
 	}
-	if s != m.whole() && m.traits.refusal != "" {
-		return nil, key, core.Errorf(core.CodeUnsupported, "%s can only be loaded whole: %s", id, m.traits.refusal)
+	if s != m.Whole() && m.Traits.Refusal != "" {
+		return nil, key, core.Errorf(core.CodeUnsupported, "%s can only be loaded whole: %s", id, m.Traits.Refusal)
 	}
 	return m, stageKey{span: s}, nil
 }
 
 // Tokenizer gives the tokenizer of a model, of which no shard need be here. It stays until release is called.
-func (l *Library) Tokenizer(ctx context.Context, id core.ModelID) (engine.Window, func(), error) {
+func (l *Memory) Tokenizer(ctx context.Context, id core.ModelID) (engine.Window, func(), error) {
 	m, err := l.find(id)
 	if err != nil {
 		return nil, nil, err
@@ -82,7 +83,7 @@ func (l *Library) Tokenizer(ctx context.Context, id core.ModelID) (engine.Window
 }
 
 // acquire waits for a stage. One that found no room when it was loaded for later is loaded again, now that it is needed.
-func (l *Library) acquire(ctx context.Context, m *model, key stageKey, o WindowOptions) (engine.Window, func(), error) {
+func (l *Memory) acquire(ctx context.Context, m *residence, key stageKey, o WindowOptions) (engine.Window, func(), error) {
 	for {
 		if l.Paused() {
 			return nil, nil, errPaused()
@@ -110,17 +111,17 @@ func comesBack(err error) bool {
 }
 
 // wait returns when the stage is loaded.
-func (st *stage) wait(ctx context.Context, m *model) error {
+func (st *stage) wait(ctx context.Context, m *residence) error {
 	select {
 	case <-st.ready:
 		return st.err
 	case <-ctx.Done():
-		return core.Errorf(core.CodeCancelled, "load shards of %s: %w", m.id, ctx.Err())
+		return core.Errorf(core.CodeCancelled, "load shards of %s: %w", m.ID, ctx.Err())
 	}
 }
 
 // stage takes a use of the stage of key, or a wish to keep it for later, and starts it if it is not there.
-func (l *Library) stage(m *model, key stageKey, o WindowOptions, later bool) (*stage, error) {
+func (l *Memory) stage(m *residence, key stageKey, o WindowOptions, later bool) (*stage, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if st, ok := m.stages[key]; ok && !st.dead() {
@@ -128,7 +129,7 @@ func (l *Library) stage(m *model, key stageKey, o WindowOptions, later bool) (*s
 		return st, nil
 	}
 	if !later {
-		m.hurry()
+		m.cancelSpeculativeLoads()
 	}
 	ctx, cancel := context.WithCancel(l.ctx)
 	st := &stage{key: key, cancel: cancel, ready: make(chan struct{}), gone: make(chan struct{}), spare: later}
@@ -163,7 +164,7 @@ func (st *stage) dead() bool {
 	}
 }
 
-func (m *model) leaveStage(st *stage) {
+func (m *residence) leaveStage(st *stage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	st.uses--
@@ -171,7 +172,7 @@ func (m *model) leaveStage(st *stage) {
 }
 
 // keepStage loads a stage and stays with it until it is ended or its worker dies. The next who needs one starts another.
-func (l *Library) keepStage(ctx context.Context, m *model, st *stage, o WindowOptions) {
+func (l *Memory) keepStage(ctx context.Context, m *residence, st *stage, o WindowOptions) {
 	defer close(st.gone)
 	defer st.cancel()
 	w, err := l.loadStage(ctx, m, st, o)
@@ -185,37 +186,35 @@ func (l *Library) keepStage(ctx context.Context, m *model, st *stage, o WindowOp
 	}
 	close(st.ready)
 	if !st.key.vocab {
-		l.changed("stage_loaded", m.id, describeLayers([]core.LayerRange{m.layers(st.key.span)})+" of "+m.id.String()+" are loaded.", "")
+		l.library.Changed("stage_loaded", m.ID, library.DescribeLayers([]core.LayerRange{m.Layers(st.key.span)})+" of "+m.ID.String()+" are loaded.", "")
 	}
 	select {
 	case <-ctx.Done():
 	case <-w.Done():
-		l.cfg.Log.Warn("engine of a stage stopped", "model", m.id.String())
+		l.cfg.Log.Warn("engine of a stage stopped", "model", m.ID.String())
 	}
 	m.dropStage(st)
 	_ = w.Close() // the process is gone either way
 	if !st.key.vocab {
-		l.touch()
+		l.library.Touch()
 	}
 }
 
 // loadStage starts the worker of a stage when there is memory for it.
-func (l *Library) loadStage(ctx context.Context, m *model, st *stage, o WindowOptions) (engine.Window, error) {
-	if err := m.enter(ctx); err != nil {
+func (l *Memory) loadStage(ctx context.Context, m *residence, st *stage, o WindowOptions) (engine.Window, error) {
+	if err := m.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer m.leave()
+	defer m.Leave()
 	if st.key.vocab {
-		return l.cfg.Engine.Load(ctx, engine.Spec{ModelDir: m.dir, EndShard: 1, Context: minContext, Sequences: 1, BatchRows: 1, Threads: 1, VocabOnly: true})
+		return l.cfg.Engine.Load(ctx, engine.Spec{ModelDir: m.Dir, EndShard: 1, Context: minContext, Sequences: 1, BatchRows: 1, Threads: 1, VocabOnly: true})
 	}
 	s := st.key.span
-	m.mu.Lock()
-	missing := m.missing(s)
-	m.mu.Unlock()
+	missing := m.Missing(s)
 	if len(missing) > 0 {
-		return nil, errMissing(m.id, missing)
+		return nil, library.ErrMissing(m.ID, missing)
 	}
-	if err := l.prove(ctx, m, s); err != nil {
+	if err := l.library.VerifySpan(ctx, m.Model, s); err != nil {
 		return nil, err
 	}
 	sequences := min(64, 2*max(l.cfg.Settings().MaxBatchSize, o.Sequences)) // so that two hosts find room
@@ -236,11 +235,11 @@ func (l *Library) loadStage(ctx context.Context, m *model, st *stage, o WindowOp
 }
 
 // placeStage finds room for a stage, which it makes for one that is needed now.
-func (l *Library) placeStage(ctx context.Context, m *model, st *stage, sequences int) (placement, error) {
+func (l *Memory) placeStage(ctx context.Context, m *residence, st *stage, sequences int) (placement, error) {
 	if st.spare {
 		return l.placeSpare(ctx, m, st.key.span, sequences)
 	}
-	l.clearCards()
+	l.freeGPU()
 	p, err := l.place(ctx, m, st.key.span, 1, sequences)
 	for core.CodeOf(err) == core.CodeInsufficientRAM && l.makeRoom(ctx) {
 		p, err = l.place(ctx, m, st.key.span, 1, sequences)
@@ -248,7 +247,7 @@ func (l *Library) placeStage(ctx context.Context, m *model, st *stage, sequences
 	return p, err
 }
 
-func (m *model) dropStage(st *stage) {
+func (m *residence) dropStage(st *stage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.stages[st.key] == st {
@@ -258,7 +257,7 @@ func (m *model) dropStage(st *stage) {
 
 // idleStage is a stage without users.
 type idleStage struct {
-	m     *model
+	m     *residence
 	stage *stage
 	warm  bool // somebody wants it kept for later
 	used  time.Time
@@ -267,7 +266,7 @@ type idleStage struct {
 // idleStages are the stages in memory that nobody has used for a time, nor wants to be kept; without a limit also those
 // kept. One that is being loaded is none: it may be the very one that looks for room, or wait for that one, and has no
 // memory to give.
-func (m *model) idleStages(limit time.Duration) (list []idleStage) {
+func (m *residence) idleStages(limit time.Duration) (list []idleStage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, st := range m.stages {
@@ -280,7 +279,7 @@ func (m *model) idleStages(limit time.Duration) (list []idleStage) {
 
 // endStages takes stages out of memory, those that which accepts, and waits until their workers are gone. A stage that is
 // being loaded waits for the gate, which may be held. It tells how many there were and what memory they took.
-func (l *Library) endStages(m *model, which func(*stage) bool) (ended int, freed hardware.Use) {
+func (l *Memory) endStages(m *residence, which func(*stage) bool) (ended int, freed hardware.Use) {
 	m.mu.Lock()
 	var list []*stage
 	for key, st := range m.stages {
@@ -300,7 +299,7 @@ func (l *Library) endStages(m *model, which func(*stage) bool) (ended int, freed
 
 // endIdleStage ends a stage that nobody uses: one kept for later if there is one, else the one that was not used for
 // longest. It is false when there is none.
-func (l *Library) endIdleStage() bool {
+func (l *Memory) endIdleStage() bool {
 	var list []idleStage
 	for _, m := range l.all() {
 		list = append(list, m.idleStages(0)...)
