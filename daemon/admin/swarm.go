@@ -206,6 +206,7 @@ type PeerInfo struct {
 	Region       string         `json:"region"`
 	Anchor       bool           `json:"anchor"`
 	Paused       bool           `json:"paused"` // its owner paused it
+	ClockOffsetS float64        `json:"clock_offset_s"` // how far its clock is ahead of this one, in seconds; 30 either way is worth a warning
 }
 
 // The connections of a peer.

@@ -61,6 +61,7 @@ type Announcement struct {
 	Demand   []Demand
 
 	Addresses []string // multiaddrs at which it may be called
+	Anchors   []string // multiaddrs of the anchors that the founder confirms; nobody else's word counts
 }
 
 // Holding says which shards of a model a node has, and which of them it has in memory.

@@ -210,6 +210,11 @@ func (s *Store) SavePeer(ctx context.Context, p Peer) error {
 		p.ID.String(), p.Nickname, strings.Join(p.Addresses, "\n"), p.LastSeen.Unix(), p.Trust, refused, p.Anchor)
 }
 
+// DeletePeer forgets what is known of a peer.
+func (s *Store) DeletePeer(ctx context.Context, id core.PeerID) error {
+	return s.exec(ctx, "delete peer", "DELETE FROM peer WHERE peer_id = ?", id.String())
+}
+
 // ForgetSwarm removes the invites, admissions and peers, all or nothing: the node leaves its swarm.
 func (s *Store) ForgetSwarm(ctx context.Context) error {
 	tx, err := s.db.BeginTx(ctx, nil)

@@ -39,7 +39,8 @@ type entry struct {
 	store.Peer
 	rtt        time.Duration // round trip; 0 until it is measured
 	heard      time.Time     // when it last answered; at first, when this node began to listen
-	lan        bool          // found on the local network
+	lan        bool          // its connection stays on the local network
+	near       []string      // where multicast DNS says it is: hearsay, so it is neither kept nor told
 	connection string        // "direct", "relayed" or "none"
 	tries      int           // dials that failed since the last connection
 	failed     time.Time     // when the last of them ended
@@ -49,24 +50,50 @@ type entry struct {
 	dirty      bool          // differs from the store
 }
 
-// book is the list of known peers, at most maxMembers.
+// book is the list of known peers, at most maxMembers: members and anchors. Of strangers, whom anybody can make up in
+// any number, it remembers a few for a few minutes; they are not stored.
 type book struct {
-	now  func() time.Time
-	log  *slog.Logger
-	save func(context.Context, store.Peer) error
+	now   func() time.Time
+	log   *slog.Logger
+	save  func(context.Context, store.Peer) error
+	known func(core.PeerID) bool // a member or an anchor; nil for a book that takes everybody
 
-	mu    sync.Mutex
-	peers map[core.PeerID]*entry
+	mu        sync.Mutex
+	peers     map[core.PeerID]*entry
+	strangers map[core.PeerID]*entry
+	gone      []core.PeerID // whose rows are to be deleted
 }
 
+// What is remembered of strangers.
+const (
+	maxStrangers   = 64
+	strangerFor    = 5 * time.Minute
+	maxNear        = 8 // addresses that multicast DNS told of one peer
+	nearAgainAfter = 5 * time.Second
+)
+
 func newBook(list []store.Peer, save func(context.Context, store.Peer) error, now func() time.Time, log *slog.Logger) *book {
-	b := &book{now: now, log: log, save: save, peers: map[core.PeerID]*entry{}}
+	b := &book{now: now, log: log, save: save, peers: map[core.PeerID]*entry{}, strangers: map[core.PeerID]*entry{}}
 	for _, p := range list {
 		if len(b.peers) < maxMembers && now().Sub(p.LastSeen) < forgottenAfter {
 			b.peers[p.ID] = &entry{Peer: p, connection: connectionNone, heard: now()}
+		} else {
+			b.gone = append(b.gone, p.ID)
 		}
 	}
 	return b
+}
+
+// tidy forgets the peers that are neither members nor anchors, for example those that an older version has stored.
+func (b *book) tidy() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, e := range b.peers {
+		if !e.Anchor && b.known != nil && !b.known(id) {
+			delete(b.peers, id)
+			b.gone = append(b.gone, id)
+		}
+	}
 }
 
 // The ways to be connected to a peer.
@@ -76,42 +103,120 @@ const (
 	connectionRelayed = admin.ConnectionRelayed
 )
 
-// update changes what is known of a peer; a new one takes the place of the one that was not seen for longest.
+// update changes what is known of a peer. A stranger is remembered apart; once it is a member it moves over.
 func (b *book) update(id core.PeerID, change func(*entry)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e, ok := b.peers[id]
-	if !ok {
-		b.makeRoom()
+	if ok {
+		change(e)
+		e.dirty = true
+		return
+	}
+	if e = b.strangers[id]; e == nil {
 		e = &entry{Peer: store.Peer{ID: id, Trust: trustAtFirst, LastSeen: b.now()}, connection: connectionNone, heard: b.now()}
-		b.peers[id] = e
 	}
 	change(e)
 	e.dirty = true
-}
-
-// makeRoom forgets the disconnected peer that was not seen for longest when the book is full. A refused peer stays.
-func (b *book) makeRoom() {
-	if len(b.peers) < maxMembers {
+	if b.known != nil && !b.known(id) {
+		b.remember(e)
 		return
 	}
-	var oldest *entry
-	for _, e := range b.peers {
-		if e.connection == connectionNone && (oldest == nil || e.LastSeen.Before(oldest.LastSeen)) {
-			oldest = e
+	delete(b.strangers, id)
+	b.peers[id] = e
+	if len(b.peers) > maxMembers {
+		b.drop(oldest(b.peers, id, func(e *entry) bool { return e.connection == connectionNone && !b.refused(e) }))
+	}
+}
+
+// remember keeps a stranger for a while. A refused one is not forgotten for one that is not.
+func (b *book) remember(e *entry) {
+	for id, s := range b.strangers {
+		if b.now().Sub(s.LastSeen) > strangerFor && !b.refused(s) {
+			delete(b.strangers, id)
 		}
 	}
-	if oldest != nil {
-		delete(b.peers, oldest.ID)
+	b.strangers[e.ID] = e
+	if len(b.strangers) <= maxStrangers {
+		return
 	}
+	out := oldest(b.strangers, e.ID, func(s *entry) bool { return !b.refused(s) })
+	if out == nil {
+		out = e
+	}
+	delete(b.strangers, out.ID)
+}
+
+func (b *book) refused(e *entry) bool { return b.now().Before(e.RefusedUntil) }
+
+// drop forgets a peer, and its row too.
+func (b *book) drop(e *entry) {
+	if e != nil {
+		delete(b.peers, e.ID)
+		b.gone = append(b.gone, e.ID)
+	}
+}
+
+// forget drops what is known of a peer that belongs no more.
+func (b *book) forget(id core.PeerID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.drop(b.peers[id])
+	delete(b.strangers, id)
+}
+
+// oldest is the entry that was not seen for longest among those that may go, except one; nil when there is none.
+func oldest(list map[core.PeerID]*entry, except core.PeerID, mayGo func(*entry) bool) (found *entry) {
+	for _, e := range list {
+		if e.ID != except && mayGo(e) && (found == nil || e.LastSeen.Before(found.LastSeen)) {
+			found = e
+		}
+	}
+	return found
+}
+
+// near notes where multicast DNS says a peer is. Anybody on the local network can say so, hence what is known of the
+// peer otherwise stays as it is.
+func (b *book) near(id core.PeerID, addresses []string) {
+	b.update(id, func(e *entry) {
+		e.near = addresses[:min(len(addresses), maxNear)]
+		if b.now().Sub(e.failed) > nearAgainAfter {
+			e.next = time.Time{}
+		}
+	})
+}
+
+// nearStrangers returns copies of the strangers that multicast DNS tells of, the last ones first, and how many of
+// them are being dialled.
+func (b *book) nearStrangers() (list []entry, calling int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.strangers {
+		switch {
+		case e.calling:
+			calling++
+		case len(e.near) > 0 && !b.refused(e) && b.now().Sub(e.LastSeen) < strangerFor && !b.now().Before(e.next):
+			list = append(list, *e)
+		}
+	}
+	slices.SortFunc(list, func(x, y entry) int { return y.LastSeen.Compare(x.LastSeen) })
+	return list, calling
+}
+
+// at returns what is known of a peer or stranger, or nil.
+func (b *book) at(id core.PeerID) *entry {
+	if e, ok := b.peers[id]; ok {
+		return e
+	}
+	return b.strangers[id]
 }
 
 // get returns a copy of what is known of a peer.
 func (b *book) get(id core.PeerID) (entry, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, ok := b.peers[id]
-	if !ok {
+	e := b.at(id)
+	if e == nil {
 		return entry{}, false
 	}
 	return *e, true
@@ -162,9 +267,9 @@ func (b *book) judge(id core.PeerID, act core.Conduct) (refused bool) {
 func (b *book) refuses(id core.PeerID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, ok := b.peers[id]
+	e := b.at(id)
 	switch {
-	case !ok || e.RefusedUntil.IsZero():
+	case e == nil || e.RefusedUntil.IsZero():
 		return false
 	case b.now().Before(e.RefusedUntil):
 		return true
@@ -173,9 +278,11 @@ func (b *book) refuses(id core.PeerID) bool {
 	return false
 }
 
-// flush keeps what changed since the last time.
-func (b *book) flush(ctx context.Context) {
+// flush keeps what changed since the last time. It leaves the rows of those that are gone to erase.
+func (b *book) flush(ctx context.Context, erase func(context.Context, core.PeerID) error) {
 	b.mu.Lock()
+	gone := b.gone
+	b.gone = nil
 	var dirty []store.Peer
 	for _, e := range b.peers {
 		if e.dirty {
@@ -186,6 +293,12 @@ func (b *book) flush(ctx context.Context) {
 		}
 	}
 	b.mu.Unlock()
+	for _, id := range gone {
+		if err := erase(ctx, id); err != nil {
+			b.log.Warn("forget a peer", "peer", id, "err", err)
+			return
+		}
+	}
 	for _, p := range dirty {
 		if err := b.save(ctx, p); err != nil {
 			b.log.Warn("keep a peer", "peer", p.ID, "err", err)

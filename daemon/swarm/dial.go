@@ -28,6 +28,9 @@ const (
 	enough      = 12
 	lonely      = 3 // with fewer peers a node asks Kademlia where others are, else it waits for them to announce it
 	dialsAtOnce = 8
+
+	// Strangers that multicast DNS tells of are dialled last, and never fill the slots.
+	strangersAtOnce = 2
 )
 
 // A node without any connection may have been cut off somewhere that it cannot see, so it dials those that it saw last
@@ -59,7 +62,7 @@ func (t *session) dialLoop() {
 			if room <= 0 {
 				return
 			}
-			if wanted <= 0 && !e.Anchor && !t.silent(e) || peers >= lonely && len(e.Addresses) == 0 {
+			if wanted <= 0 && !e.Anchor && !t.silent(e) || peers >= lonely && len(e.Addresses)+len(e.near) == 0 {
 				continue
 			}
 			room, wanted = room-1, wanted-1
@@ -91,14 +94,19 @@ func (t *session) silent(e entry) bool {
 	return now.Sub(e.heard) > healthyFor && now.Sub(t.notices.came(e.ID)) > healthyFor
 }
 
-// due are the peers that may be dialled now: the anchors, then those seen last.
+// due are the peers that may be dialled now: the anchors, then the members seen last, then a few strangers.
 func (t *session) due() []entry {
 	list := t.book.some(func(e *entry) bool {
 		return e.ID != t.self && e.connection == connectionNone && !e.calling
 	})
 	list = slices.DeleteFunc(list, func(e entry) bool {
-		return t.book.refuses(e.ID) || !e.Anchor && !e.lan && !t.members.belongs(e.ID)
+		return t.book.refuses(e.ID) || !e.Anchor && !t.knows(e.ID)
 	})
+	set := t.setAnchors()
+	for i, e := range list {
+		_, ok := set[e.ID]
+		list[i].Anchor = e.Anchor || ok
+	}
 	slices.SortFunc(list, func(a, b entry) int {
 		switch {
 		case a.Anchor && !b.Anchor:
@@ -109,13 +117,15 @@ func (t *session) due() []entry {
 		return cmp.Compare(b.LastSeen.Unix(), a.LastSeen.Unix())
 	})
 	alone, n, now := len(t.host.Network().Peers()) == 0, 0, time.Now()
-	return slices.DeleteFunc(list, func(e entry) bool {
+	list = slices.DeleteFunc(list, func(e entry) bool {
 		n++
 		if alone && n <= alonePeers && now.Sub(e.LastSeen) < aloneFor && e.next.After(e.failed.Add(aloneEvery)) {
 			e.next = e.failed.Add(aloneEvery)
 		}
 		return now.Before(e.next)
 	})
+	strangers, calling := t.book.nearStrangers()
+	return append(list, strangers[:max(0, min(len(strangers), strangersAtOnce-calling))]...)
 }
 
 func (t *session) redialOne(e entry) {
@@ -136,7 +146,7 @@ func (t *session) call(caller context.Context, id peer.ID, name core.PeerID, ask
 	ctx, cancel := context.WithTimeout(caller, dialTimeout)
 	defer cancel()
 	known, _ := t.book.get(name)
-	err := t.dial(ctx, peer.AddrInfo{ID: id, Addrs: through(addresses(known.Addresses), t.anchorAddresses())})
+	err := t.dial(ctx, peer.AddrInfo{ID: id, Addrs: through(addresses(slices.Concat(known.Addresses, known.near)), t.anchorAddresses())})
 	if err != nil && ctx.Err() == nil && asking && t.dht != nil && !t.book.refuses(name) {
 		err = t.lookUp(ctx, id)
 	}

@@ -45,20 +45,22 @@ func (t *session) gossip(h host.Host) error {
 }
 
 // topic joins a topic whose messages are looked at by take, and passes on those that are new.
-func (t *session) topic(router *pubsub.PubSub, name string, take func(data []byte) verdict) (*pubsub.Topic, error) {
+func (t *session) topic(router *pubsub.PubSub, name string, take func(from core.PeerID, data []byte) verdict) (*pubsub.Topic, error) {
 	validate := func(_ context.Context, from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
 		if from == t.host.ID() {
 			return pubsub.ValidationAccept
 		}
-		switch take(m.GetData()) {
+		name, err := nameOf(from)
+		if err != nil {
+			return pubsub.ValidationReject
+		}
+		switch take(name, m.GetData()) {
 		case isNew:
 			return pubsub.ValidationAccept
 		case isOld:
 			return pubsub.ValidationIgnore
 		}
-		if id, err := nameOf(from); err == nil {
-			t.judge(id, core.ConductMalformed)
-		}
+		t.judge(name, core.ConductMalformed)
 		return pubsub.ValidationReject
 	}
 	if err := router.RegisterTopicValidator(name, validate, pubsub.WithValidatorConcurrency(16)); err != nil {
@@ -73,28 +75,53 @@ func (t *session) topic(router *pubsub.PubSub, name string, take func(data []byt
 }
 
 // heard takes an announcement from the gossip.
-func (t *session) heard(data []byte) verdict {
+func (t *session) heard(from core.PeerID, data []byte) verdict {
 	s, err := record.Decode(data)
 	if err != nil {
 		return isBad
 	}
-	return t.learn(s)
+	return t.learn(from, s)
 }
 
-// learn keeps an announcement.
-func (t *session) learn(s *record.Signed) verdict {
-	id, v := t.notices.take(s, t.members.belongs)
+// learn keeps an announcement that came from a peer.
+func (t *session) learn(from core.PeerID, s *record.Signed) verdict {
+	id, v := t.notices.take(from, s, t.members.belongs)
 	if v == isNew && id != t.self {
 		a, _ := t.notices.of(id)
 		t.book.met(id, a.Addresses)
-		t.book.update(id, func(e *entry) { e.Nickname, e.Anchor = a.Nickname, a.Anchor })
+		t.book.update(id, func(e *entry) { e.Nickname = a.Nickname })
+		t.confirmAnchors(a)
 		t.poke(t.tell)
 	}
 	return v
 }
 
+// confirmAnchors takes the founder's word for who is an anchor, and nobody else's: an anchor is dialled first, relays
+// for everybody and is in every invite. The founder confirms those of its settings, and itself.
+func (t *session) confirmAnchors(a core.Announcement) {
+	if a.Peer != t.realm.founder {
+		return
+	}
+	confirmed := map[core.PeerID]bool{a.Peer: a.Anchor}
+	for _, text := range a.Anchors {
+		info, err := peer.AddrInfoFromString(text)
+		if err != nil {
+			continue
+		}
+		if id, err := nameOf(info.ID); err == nil && t.knows(id) {
+			confirmed[id] = true
+			t.book.met(id, texts(info.Addrs))
+		}
+	}
+	for _, e := range t.book.all() {
+		if e.Anchor != confirmed[e.ID] && (a.Peer == e.ID || confirmed[e.ID]) {
+			t.book.update(e.ID, func(e *entry) { e.Anchor = confirmed[e.ID] })
+		}
+	}
+}
+
 // heardAdmission takes a new member from the gossip; the message has the way up to the founder with it.
-func (t *session) heardAdmission(data []byte) verdict {
+func (t *session) heardAdmission(_ core.PeerID, data []byte) verdict {
 	var m record.Members
 	if proto.Unmarshal(data, &m) != nil || len(m.Admissions) > maxChain {
 		return isBad
@@ -139,6 +166,9 @@ func (t *session) announceLoop(s *Swarm) {
 func (t *session) publish(a core.Announcement, sequence uint64) error {
 	a.Peer, a.Sequence, a.Time, a.Anchor = t.self, sequence, time.Now(), t.cfg.Anchor
 	a.Addresses = texts(t.callable())
+	if t.self == t.realm.founder {
+		a.Anchors = t.cfg.Anchors()
+	}
 	if a.Version == "" {
 		a.Version = t.cfg.Version
 	}

@@ -66,7 +66,7 @@ func (t *session) introduce(s core.Stream, id peer.ID) (err error) {
 	t.mu.Lock()
 	own := t.own
 	t.mu.Unlock()
-	mine := &record.Greeting{Members: t.members.digest(), Chain: t.members.chain(t.self), Announcement: own}
+	mine := &record.Greeting{Members: t.members.digest(), Chain: t.members.chain(t.self), Announcement: own, Clock: time.Now().UnixMilli()}
 	if err := out.Send(frameGreeting, mine); err != nil {
 		return err
 	}
@@ -83,9 +83,10 @@ func (t *session) introduce(s core.Stream, id peer.ID) (err error) {
 	if !t.members.belongs(s.Peer()) {
 		return core.Errorf(core.CodeForbidden, "peer %s is no member", s.Peer())
 	}
+	t.compareClocks(s.Peer(), theirs.Clock)
 	t.book.met(s.Peer(), texts(t.host.Peerstore().Addrs(id)))
 	if theirs.Announcement != nil {
-		if t.learn(theirs.Announcement) == isBad {
+		if t.learn(s.Peer(), theirs.Announcement) == isBad {
 			return core.Errorf(core.CodeCorrupt, "the announcement of %s is broken", s.Peer())
 		}
 	}
@@ -93,6 +94,27 @@ func (t *session) introduce(s core.Stream, id peer.ID) (err error) {
 		return nil
 	}
 	return t.swapMembers(out, in)
+}
+
+// clockWorthTelling is the difference of two clocks from which on the user is told.
+const clockWorthTelling = 30 * time.Second
+
+// compareClocks notes how far a peer's clock is off, and tells when that is much. millis is the peer's time.
+func (t *session) compareClocks(id core.PeerID, millis int64) {
+	const mostMillis = 1 << 50 // further off than any clock, and no overflow
+	if millis <= 0 || millis > mostMillis {
+		return
+	}
+	ahead := time.UnixMilli(millis).Sub(time.Now())
+	if !t.notices.compare(id, ahead) {
+		return
+	}
+	if ahead.Abs() >= clockWorthTelling {
+		t.log.Warn("the clock of a peer differs from this one", "peer", id, "ahead", ahead.Round(time.Second))
+	} else {
+		t.log.Info("the clock of a peer is right again", "peer", id)
+	}
+	t.poke(t.tell)
 }
 
 // swapMembers tells a peer every member this node knows and hears of those that the peer knows.

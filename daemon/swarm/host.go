@@ -112,7 +112,8 @@ func (s *session) reachable(listen []multiaddr.Multiaddr) []libp2p.Option {
 // sealedQUIC makes the QUIC transport, which sends and takes datagrams that are sealed with the network key. It is a
 // transport and not an option of libp2p's own one, for libp2p gives transports to the hosts that it probes NATs with.
 func (s *session) sealedQUIC(private crypto.PrivKey, gater connmanager.ConnectionGater, limits network.ResourceManager,
-	reset quicgo.StatelessResetKey, token quicgo.TokenGeneratorKey) (transport.Transport, error) {
+	reset quicgo.StatelessResetKey, token quicgo.TokenGeneratorKey,
+) (transport.Transport, error) {
 	listen := func(network string, at *net.UDPAddr) (net.PacketConn, error) {
 		inner, err := s.cfg.listenUDP(network, at)
 		if err != nil {

@@ -139,7 +139,7 @@ func TestAnnouncementsAgeAndAreBounded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, v := n.take(s, everybody)
+			_, v := n.take(core.PeerID{}, s, everybody)
 			return v
 		}
 		for _, c := range []struct {
@@ -151,9 +151,10 @@ func TestAnnouncementsAgeAndAreBounded(t *testing.T) {
 			{"first", 5, 0, isNew},
 			{"again", 5, 0, isOld},
 			{"older", 4, 0, isOld},
-			{"ahead by much", 6, 40 * time.Second, isOld},
-			{"ahead by little", 6, 20 * time.Second, isNew},
-			{"from long ago", 7, -6 * time.Minute, isOld},
+			{"ahead by 31 s", 6, 31 * time.Second, isNew},
+			{"6 min late", 7, -6 * time.Minute, isNew},
+			{"an hour ahead", 8, time.Hour, isNew},
+			{"told again after two days", 9, -48 * time.Hour, isOld},
 		} {
 			if got := announce(c.sequence, time.Now().Add(c.at)); got != c.want {
 				t.Errorf("%s: %d, want %d", c.name, got, c.want)
@@ -180,10 +181,13 @@ func TestAnnouncementsAgeAndAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, v := n.take(s, everybody); v != isBad {
+		if _, v := n.take(core.PeerID{}, s, everybody); v != isBad {
 			t.Error("an announcement of another swarm is taken")
 		}
-		if _, v := n.take(s, func(core.PeerID) bool { return false }); v == isNew {
+		if s, err = record.Announce(newIdentity(t).key, net, core.Announcement{Sequence: 1, Time: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		if _, v := n.take(core.PeerID{}, s, func(core.PeerID) bool { return false }); v != isOld || len(n.all()) != 0 {
 			t.Error("an announcement of a stranger is taken")
 		}
 	})
@@ -206,7 +210,7 @@ func TestSilentPeersAreLookedFor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n.notices.take(s, func(core.PeerID) bool { return true })
+		n.notices.take(who.name, s, func(core.PeerID) bool { return true })
 		if n.silent(e) || !n.healthy(e) {
 			t.Error("a peer that announces itself is missed")
 		}

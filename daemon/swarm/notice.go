@@ -12,11 +12,16 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/swarm/record"
 )
 
-// What is told about nodes is forgotten after a while; a clock may run ahead by a little; nobody may tell too often.
+// What is told about nodes is forgotten after a while by this PC's clock, counted from when it came; nobody may tell
+// too often.
+//
+// Clocks differ, by hours where two systems on one PC disagree about the time zone, so the time in an announcement says
+// little. It only keeps old ones from being told again as new: those that another peer passes on must fit the sender's
+// clock, which shows when it speaks itself, or where it never did, be of about today.
 const (
 	noticeLifetime = 5 * time.Minute
-	noticeAhead    = 30 * time.Second
-	noticeRate     = rate.Limit(1) // a second
+	noticeSlack    = 24 * time.Hour // of a peer whose clock is not known
+	noticeRate     = rate.Limit(1)  // a second
 	noticeBurst    = 5
 )
 
@@ -34,8 +39,9 @@ type notices struct {
 	net record.Network
 	now func() time.Time
 
-	mu     sync.Mutex
-	latest map[core.PeerID]notice
+	mu      sync.Mutex
+	latest  map[core.PeerID]notice
+	offsets map[core.PeerID]time.Duration // how far the clocks of peers are ahead of this one
 }
 
 type notice struct {
@@ -45,24 +51,28 @@ type notice struct {
 }
 
 func newNotices(net record.Network, now func() time.Time) *notices {
-	return &notices{net: net, now: now, latest: map[core.PeerID]notice{}}
+	return &notices{net: net, now: now, latest: map[core.PeerID]notice{}, offsets: map[core.PeerID]time.Duration{}}
 }
 
-// take checks an announcement and keeps it if it is newer than the last one of that peer.
-func (n *notices) take(s *record.Signed, belongs func(core.PeerID) bool) (core.PeerID, verdict) {
+// take checks an announcement that came from a peer and keeps it if it is newer than the last one of its author. An
+// author whose clock was put back starts to count from lower on: that is believed when it comes from itself.
+func (n *notices) take(from core.PeerID, s *record.Signed, belongs func(core.PeerID) bool) (core.PeerID, verdict) {
 	a, err := record.OpenAnnouncement(n.net, s)
 	if err != nil {
 		return core.PeerID{}, isBad
 	}
 	now := n.now()
-	if !belongs(a.Peer) || a.Time.After(now.Add(noticeAhead)) || a.Time.Before(now.Add(-noticeLifetime)) {
+	if !belongs(a.Peer) {
 		return a.Peer, isOld
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	last, ok := n.latest[a.Peer]
+	itself := from == a.Peer
 	switch {
-	case !ok && len(n.latest) >= maxMembers, ok && a.Sequence <= last.Sequence:
+	case !ok && len(n.latest) >= maxMembers, ok && a.Sequence == last.Sequence:
+		return a.Peer, isOld
+	case !itself && (ok && a.Sequence < last.Sequence || !n.timely(a)):
 		return a.Peer, isOld
 	case !ok:
 		last.often = rate.NewLimiter(noticeRate, noticeBurst)
@@ -74,14 +84,51 @@ func (n *notices) take(s *record.Signed, belongs func(core.PeerID) bool) (core.P
 	return a.Peer, isNew
 }
 
+// timely tells whether the time in an announcement fits its author's clock.
+func (n *notices) timely(a core.Announcement) bool {
+	off := a.Time.Sub(n.now())
+	if known, ok := n.offsets[a.Peer]; ok {
+		return (off - known).Abs() <= noticeLifetime
+	}
+	return off.Abs() <= noticeSlack
+}
+
+// compare notes how far a peer's clock is ahead of this one; news is true when that begins or ends to be worth telling.
+func (n *notices) compare(id core.PeerID, ahead time.Duration) (news bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before, ok := n.offsets[id]
+	if !ok && len(n.offsets) >= maxMembers {
+		return false
+	}
+	n.offsets[id] = ahead
+	return (before.Abs() >= clockWorthTelling) != (ahead.Abs() >= clockWorthTelling)
+}
+
+// offset tells how far a peer's clock is ahead of this one; 0 while that is not known.
+func (n *notices) offset(id core.PeerID) time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.offsets[id]
+}
+
+// forget drops what a peer told that belongs no more.
+func (n *notices) forget(id core.PeerID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.latest, id)
+	delete(n.offsets, id)
+}
+
 // all returns the announcements that are not too old, in the order of the peers' names.
 func (n *notices) all() []core.Announcement {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.forgetOld()
 	out := make([]core.Announcement, 0, len(n.latest))
 	for _, a := range n.latest {
-		out = append(out, a.Announcement)
+		if !n.old(a) {
+			out = append(out, a.Announcement)
+		}
 	}
 	slices.SortFunc(out, func(a, b core.Announcement) int { return strings.Compare(a.Peer.String(), b.Peer.String()) })
 	return out
@@ -110,7 +157,9 @@ func (n *notices) asked(here []core.Demand) map[core.ModelID]int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, a := range n.latest {
-		count(a.Demand)
+		if !n.old(a) {
+			count(a.Demand)
+		}
 	}
 	return out
 }
@@ -123,11 +172,3 @@ func (n *notices) came(id core.PeerID) time.Time {
 }
 
 func (n *notices) old(a notice) bool { return n.now().Sub(a.came) > noticeLifetime }
-
-func (n *notices) forgetOld() {
-	for id, a := range n.latest {
-		if n.old(a) {
-			delete(n.latest, id)
-		}
-	}
-}

@@ -55,6 +55,7 @@ func (t *session) describe(e entry) admin.PeerInfo {
 		NodeID: e.ID, Nickname: e.Nickname, LatencyMS: float64(e.rtt) / float64(time.Millisecond), TrustScore: e.Trust,
 		Healthy: t.healthy(e), IsLANPeer: e.lan,
 		Connection: e.connection, Addresses: append([]string{}, e.Addresses...), LastSeen: e.LastSeen, Anchor: e.Anchor,
+		ClockOffsetS: t.notices.offset(e.ID).Round(time.Second).Seconds(),
 		HostedModels: []string{}, HeldShards: map[string]int{},
 	}
 	if a, ok := t.notices.of(e.ID); ok {

@@ -75,6 +75,7 @@ func (s *Swarm) newSession(ctx context.Context, in realm) (*session, error) {
 	t.ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	t.book = newBook(peers, s.cfg.Store.SavePeer, time.Now, s.log)
 	t.members = newMembership(t.net, in.founder, func(record.Admission) {})
+	t.book.known = t.knows
 	t.guard = newGuard(t.ctx, t.members, t.book, time.Now)
 	t.notices = newNotices(t.net, time.Now)
 	return t, nil
@@ -100,6 +101,10 @@ func (s *Swarm) start(ctx context.Context, in realm) (_ *session, err error) {
 		return nil, err
 	}
 	t.restore(kept)
+	t.book.tidy()
+	for id, info := range t.setAnchors() {
+		t.book.met(id, texts(info.Addrs))
+	}
 	if in.founder != t.self {
 		t.book.update(in.founder, func(*entry) {}) // nobody admits the founder
 	}
@@ -114,6 +119,30 @@ func (s *Swarm) start(ctx context.Context, in realm) (_ *session, err error) {
 	t.run(s)
 	t.log.Info("swarm is running", "peer", t.self, "addresses", t.host.Addrs(), "members", t.members.size())
 	return t, nil
+}
+
+// knows tells whether a peer is one that the book keeps: a member, or an anchor of the settings.
+func (t *session) knows(id core.PeerID) bool {
+	if t.members.belongs(id) {
+		return true
+	}
+	_, ok := t.setAnchors()[id]
+	return ok
+}
+
+// setAnchors are the anchors of this node's settings.
+func (t *session) setAnchors() map[core.PeerID]peer.AddrInfo {
+	out := map[core.PeerID]peer.AddrInfo{}
+	for _, text := range t.cfg.Anchors() {
+		info, err := peer.AddrInfoFromString(text)
+		if err != nil {
+			continue
+		}
+		if id, err := nameOf(info.ID); err == nil {
+			out[id] = *info
+		}
+	}
+	return out
 }
 
 func (t *session) restore(kept [][]byte) {
@@ -175,8 +204,7 @@ func (f found) HandlePeerFound(info peer.AddrInfo) {
 	if err != nil || info.ID == f.session.host.ID() {
 		return
 	}
-	f.session.book.met(id, texts(info.Addrs))
-	f.session.book.update(id, func(e *entry) { e.lan, e.next = true, time.Time{} })
+	f.session.book.near(id, texts(info.Addrs))
 	f.session.poke(f.session.redial)
 }
 
@@ -212,7 +240,7 @@ func (t *session) close() {
 		}
 	}
 	t.wg.Wait()
-	t.book.flush(context.WithoutCancel(t.ctx))
+	t.book.flush(context.WithoutCancel(t.ctx), t.cfg.Store.DeletePeer)
 }
 
 // poke wakes a loop; one that is awake already looks again.
@@ -239,7 +267,7 @@ func (t *session) every(interval time.Duration, poke <-chan struct{}, step func(
 
 // keepLoop writes back what changed in the book.
 func (t *session) keepLoop() {
-	t.every(30*time.Second, nil, func() { t.book.flush(t.ctx) })
+	t.every(30*time.Second, nil, func() { t.book.flush(t.ctx, t.cfg.Store.DeletePeer) })
 }
 
 // tellLoop publishes the peers when they changed, at most five times a second.
@@ -259,7 +287,8 @@ func (t *session) tellLoop() {
 	}
 }
 
-// anchors are the nodes that can always be reached: those of the settings and those that say they are.
+// anchors are the nodes that can always be reached: those of the settings and those that the founder or the
+// invite confirmed. A member's own word makes nobody an anchor.
 func (t *session) anchors() []peer.AddrInfo {
 	var list []peer.AddrInfo
 	for _, text := range t.cfg.Anchors() {

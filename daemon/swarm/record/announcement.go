@@ -25,7 +25,7 @@ func bodyOf(a core.Announcement) *AnnouncementBody {
 	body := &AnnouncementBody{
 		Sequence: a.Sequence, Time: a.Time.UnixMilli(), Nickname: Plain(a.Nickname), Version: Plain(a.Version),
 		Engine: Plain(a.Engine), Region: Plain(a.Region), Gpu: Plain(a.GPU), VramMb: a.VRAMMB, RamMb: a.RAMMB,
-		Anchor: a.Anchor, Paused: a.Paused, Addresses: pack(a.Addresses),
+		Anchor: a.Anchor, Paused: a.Paused, Addresses: pack(a.Addresses), Anchors: pack(a.Anchors),
 	}
 	for _, h := range a.Holdings[:min(len(a.Holdings), maxModels)] {
 		body.Holdings = append(body.Holdings, holdingBody(h))
@@ -87,6 +87,9 @@ func OpenAnnouncement(net Network, s *Signed) (core.Announcement, error) {
 		return core.Announcement{}, err
 	}
 	if a.Addresses, err = unpack(body.Addresses); err != nil {
+		return core.Announcement{}, err
+	}
+	if a.Anchors, err = unpack(body.Anchors); err != nil {
 		return core.Announcement{}, err
 	}
 	return a, nil

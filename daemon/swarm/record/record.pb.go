@@ -155,6 +155,7 @@ type AnnouncementBody struct {
 	Speeds        []*SpeedBody           `protobuf:"bytes,13,rep,name=speeds,proto3" json:"speeds,omitempty"`
 	Demand        []*DemandBody          `protobuf:"bytes,14,rep,name=demand,proto3" json:"demand,omitempty"`
 	Addresses     [][]byte               `protobuf:"bytes,15,rep,name=addresses,proto3" json:"addresses,omitempty"` // binary multiaddrs at which it may be called
+	Anchors       [][]byte               `protobuf:"bytes,16,rep,name=anchors,proto3" json:"anchors,omitempty"`     // of the founder: binary multiaddrs of the anchors it confirms, each ending in a peer id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -290,6 +291,13 @@ func (x *AnnouncementBody) GetDemand() []*DemandBody {
 func (x *AnnouncementBody) GetAddresses() [][]byte {
 	if x != nil {
 		return x.Addresses
+	}
+	return nil
+}
+
+func (x *AnnouncementBody) GetAnchors() [][]byte {
+	if x != nil {
+		return x.Anchors
 	}
 	return nil
 }
@@ -706,6 +714,7 @@ type Greeting struct {
 	Members       []byte                 `protobuf:"bytes,1,opt,name=members,proto3" json:"members,omitempty"`           // hash of the set of admissions the sender knows
 	Chain         []*Signed              `protobuf:"bytes,2,rep,name=chain,proto3" json:"chain,omitempty"`               // the sender's own, up to one that the founder signed
 	Announcement  *Signed                `protobuf:"bytes,3,opt,name=announcement,proto3" json:"announcement,omitempty"` // its latest, if it has one
+	Clock         int64                  `protobuf:"varint,4,opt,name=clock,proto3" json:"clock,omitempty"`              // the sender's time in milliseconds since 1970; 0 is not told
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -759,6 +768,13 @@ func (x *Greeting) GetAnnouncement() *Signed {
 		return x.Announcement
 	}
 	return nil
+}
+
+func (x *Greeting) GetClock() int64 {
+	if x != nil {
+		return x.Clock
+	}
+	return 0
 }
 
 // Members is a part of the admissions a node knows and of where it knows members to be; the last part is marked.
@@ -887,7 +903,7 @@ const file_record_record_proto_rawDesc = "" +
 	"\tsignature\x18\x03 \x01(\fR\tsignature\";\n" +
 	"\rAdmissionBody\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\fR\x06member\x12\x12\n" +
-	"\x04time\x18\x02 \x01(\x03R\x04time\"\xe4\x03\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\"\xfe\x03\n" +
 	"\x10AnnouncementBody\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1a\n" +
@@ -904,7 +920,8 @@ const file_record_record_proto_rawDesc = "" +
 	"\bholdings\x18\f \x03(\v2\x1f.shoal.swarm.record.HoldingBodyR\bholdings\x125\n" +
 	"\x06speeds\x18\r \x03(\v2\x1d.shoal.swarm.record.SpeedBodyR\x06speeds\x126\n" +
 	"\x06demand\x18\x0e \x03(\v2\x1e.shoal.swarm.record.DemandBodyR\x06demand\x12\x1c\n" +
-	"\taddresses\x18\x0f \x03(\fR\taddresses\"o\n" +
+	"\taddresses\x18\x0f \x03(\fR\taddresses\x12\x18\n" +
+	"\aanchors\x18\x10 \x03(\fR\aanchors\"o\n" +
 	"\vHoldingBody\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
 	"\bmanifest\x18\x02 \x01(\fR\bmanifest\x12\x16\n" +
@@ -938,11 +955,12 @@ const file_record_record_proto_rawDesc = "" +
 	"\tJoinReply\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x120\n" +
-	"\x05chain\x18\x03 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\"\x96\x01\n" +
+	"\x05chain\x18\x03 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\"\xac\x01\n" +
 	"\bGreeting\x12\x18\n" +
 	"\amembers\x18\x01 \x01(\fR\amembers\x120\n" +
 	"\x05chain\x18\x02 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\x12>\n" +
-	"\fannouncement\x18\x03 \x01(\v2\x1a.shoal.swarm.record.SignedR\fannouncement\"\x8c\x01\n" +
+	"\fannouncement\x18\x03 \x01(\v2\x1a.shoal.swarm.record.SignedR\fannouncement\x12\x14\n" +
+	"\x05clock\x18\x04 \x01(\x03R\x05clock\"\x8c\x01\n" +
 	"\aMembers\x12:\n" +
 	"\n" +
 	"admissions\x18\x01 \x03(\v2\x1a.shoal.swarm.record.SignedR\n" +
