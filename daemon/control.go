@@ -69,9 +69,8 @@ func (n *Node) ReloadConfig(context.Context) (applied, restart []string, err err
 
 // Pause implements api.Node.
 func (n *Node) Pause(ctx context.Context) error {
-	n.pausing.Store(true)
+	n.presence.Pause(ctx) // first, so that others plan without this node
 	n.router.Changed()
-	n.network.swarm.Announce(n.announcement(ctx)) // first, so that others plan without this node
 	n.router.CloseAll()
 	err := n.Memory.Pause(ctx)
 	n.events.Publish(core.EventStats, n.Stats(ctx))
@@ -81,9 +80,8 @@ func (n *Node) Pause(ctx context.Context) error {
 // Resume implements api.Node.
 func (n *Node) Resume(ctx context.Context) error {
 	n.Memory.Resume()
-	n.pausing.Store(false)
+	n.presence.Resume()
 	n.router.Changed()
-	poke(n.network.news)
 	n.events.Publish(core.EventStats, n.Stats(ctx))
 	return nil
 }

@@ -9,13 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
 
 	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/api"
+	"github.com/shoal-p2p/shoal/daemon/catalog"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -25,6 +25,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/identity"
 	"github.com/shoal-p2p/shoal/daemon/library"
 	"github.com/shoal-p2p/shoal/daemon/memory"
+	"github.com/shoal-p2p/shoal/daemon/presence"
 	"github.com/shoal-p2p/shoal/daemon/router"
 	"github.com/shoal-p2p/shoal/daemon/secret"
 	"github.com/shoal-p2p/shoal/daemon/store"
@@ -65,7 +66,8 @@ type Node struct {
 	server   *api.Server // nil with NoAPI
 	router   *router.Router
 	network  *network
-	pausing  atomic.Bool // others are told before anything is unloaded
+	presence *presence.Presence
+	catalog  *catalog.Catalog
 
 	started  time.Time
 	runtime  *runtime.Watch

@@ -30,8 +30,8 @@ func (n *Node) info(ctx context.Context, id core.ModelID) (admin.ModelInfo, erro
 // elsewhere is what others and the downloads say of a model.
 func (n *Node) elsewhere(m *library.Model) memory.Elsewhere {
 	e := memory.Elsewhere{}
-	e.ByShard, e.Nodes = n.Holders(m.ID, m.Digest, len(m.Manifest.Shards))
-	e.Download, _ = n.Download(m.ID)
+	e.ByShard, e.Nodes = n.catalog.Holders(m.ID, m.Digest, len(m.Manifest.Shards))
+	e.Download, _ = n.download(m.ID)
 	return e
 }
 

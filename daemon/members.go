@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
+	"github.com/shoal-p2p/shoal/daemon/catalog"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -35,7 +36,7 @@ func (n *Node) JoinNetwork(ctx context.Context, code string) (admin.Joined, erro
 	}
 	message := "Connected to " + done.Address + "."
 	n.events.Publish(core.EventActivity, core.Activity{Kind: "network_joined", Message: message, Timestamp: time.Now().UTC(), ToastLevel: "success"})
-	poke(n.network.news)
+	n.presence.Changed()
 	return admin.Joined{Status: "ok", PeerID: done.Peer.String(), Address: done.Address, Message: message}, nil
 }
 
@@ -55,10 +56,10 @@ func (n *Node) AddModel(ctx context.Context, id core.ModelID) (admin.Acquiring, 
 	if err := n.errAlone(); err != nil {
 		return out, err
 	}
-	if err := n.store.DeleteValue(ctx, hiddenKey(id)); err != nil {
+	if err := n.catalog.Show(ctx, id); err != nil {
 		return out, err
 	}
-	b, err := n.need(ctx, id)
+	b, err := n.catalog.EnsureKnown(ctx, id)
 	if err != nil {
 		return out, err
 	}
@@ -75,7 +76,7 @@ func (n *Node) DownloadShard(ctx context.Context, id core.ModelID, index int) (a
 	if err := n.errAlone(); err != nil {
 		return out, err
 	}
-	b, err := n.need(ctx, id)
+	b, err := n.catalog.EnsureKnown(ctx, id)
 	if err != nil {
 		return out, err
 	}
@@ -85,7 +86,7 @@ func (n *Node) DownloadShard(ctx context.Context, id core.ModelID, index int) (a
 	if n.HasShard(id, index) {
 		return out, nil
 	}
-	peer, found := n.nearest(cut{id, b.Manifest}, index)
+	peer, found := n.catalog.Nearest(catalog.Version{Model: id, Manifest: b.Manifest}, index)
 	switch {
 	case found:
 		out.Status, out.Source, out.Peer = "downloading", "p2p", peer.String()
@@ -174,7 +175,7 @@ func (n *Node) DeleteModel(ctx context.Context, id core.ModelID) error {
 	if err := n.network.downloads.Cancel(ctx, id); err != nil && core.CodeOf(err) != core.CodeNotFound {
 		return err
 	}
-	if err := n.store.SetValue(ctx, hiddenKey(id), "1"); err != nil {
+	if err := n.catalog.Hide(ctx, id); err != nil {
 		return err
 	}
 	return n.Library.DeleteModel(ctx, id)
@@ -182,7 +183,7 @@ func (n *Node) DeleteModel(ctx context.Context, id core.ModelID) error {
 
 // Progress implements api.Library. While shards are fetched it is of them.
 func (n *Node) Progress(ctx context.Context, id core.ModelID) (admin.ModelProgress, error) {
-	if d, ok := n.Download(id); ok && (d.State == core.DownloadRunning || d.State == core.DownloadQueued) {
+	if d, ok := n.download(id); ok && (d.State == core.DownloadRunning || d.State == core.DownloadQueued) {
 		if p, ok := n.network.downloads.Progress(id); ok {
 			return p, nil
 		}
@@ -192,7 +193,7 @@ func (n *Node) Progress(ctx context.Context, id core.ModelID) (admin.ModelProgre
 
 // Plan implements api.Swarm.
 func (n *Node) Plan(ctx context.Context, id core.ModelID) (admin.PlanReport, error) {
-	b, err := n.need(ctx, id)
+	b, err := n.catalog.EnsureKnown(ctx, id)
 	if err != nil {
 		return admin.PlanReport{}, err
 	}

@@ -82,7 +82,7 @@ func TestGuestUsesTheHostsModel(t *testing.T) {
 		t.Errorf("%d peers", s.Peers)
 	}
 	m, _ := host.model("demo")
-	if p := guest.Peers(t.Context()); len(p) != 1 || p[0].HeldShards["demo"] != m.ShardCount || p[0].Engine != host.engineVersion() || p[0].RAMMB == 0 {
+	if p := guest.Peers(t.Context()); len(p) != 1 || p[0].HeldShards["demo"] != m.ShardCount || p[0].Engine != host.runtime.Version() || p[0].RAMMB == 0 {
 		t.Errorf("the guest knows of the host: %+v", p)
 	}
 	status, answer := guest.call("GET", "/api/admin/network-map", "")
@@ -139,8 +139,8 @@ func TestGuestFetchesAndForgets(t *testing.T) {
 	if status, answer = guest.call("DELETE", "/api/admin/models/demo", ""); status != http.StatusOK {
 		t.Fatalf("delete: %v", answer)
 	}
-	poke(guest.network.met)
-	guest.network.swarm.Announce(guest.announcement(t.Context()))
+	guest.catalog.Met()
+	guest.network.swarm.Announce(guest.presence.Announcement(t.Context()))
 	if _, ok := guest.model("demo"); ok {
 		t.Error("a deleted model is back")
 	}

@@ -94,7 +94,7 @@ func (n *Node) usable(m *library.Model) bool {
 
 // reachable tells whether every shard is here or at another node.
 func (n *Node) reachable(m *library.Model) bool {
-	byShard, _ := n.Holders(m.ID, m.Digest, len(m.Manifest.Shards))
+	byShard, _ := n.catalog.Holders(m.ID, m.Digest, len(m.Manifest.Shards))
 	for i, local := range m.Local() {
 		if !local && byShard[i] == 0 {
 			return false

@@ -156,7 +156,8 @@ func (n *Node) runtimeChanged(s runtime.Status) {
 	if s.State == runtime.Ready {
 		n.hardware.SetRuntime(s.Info)
 	}
-	poke(n.network.news)
+	n.router.Changed()
+	n.presence.Changed()
 	n.events.Publish(core.EventStats, n.Stats(context.Background()))
 }
 
