@@ -15,6 +15,12 @@ func (n *Node) Models(ctx context.Context) []admin.ModelInfo {
 	for _, m := range n.Library.All() {
 		list = append(list, n.Memory.Info(ctx, m, n.elsewhere(m)))
 	}
+	for _, d := range n.Library.Damaged() {
+		list = append(list, admin.ModelInfo{
+			ID: d.ID.String(), Name: d.ID.String(), Status: admin.StatusDamaged, Mode: "full", Source: "local", Local: true,
+			LoadedShards: []int{}, Shards: []admin.ShardInfo{}, TrustLevel: admin.TrustPinned, LastError: d.Reason,
+		})
+	}
 	return list
 }
 

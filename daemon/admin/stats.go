@@ -67,6 +67,7 @@ const (
 	StatusLoaded      = "loaded"      // in memory, all layers covered
 	StatusReady       = "ready"       // all shards on this disk
 	StatusPartial     = "partial"     // some shards on this disk
+	StatusDamaged     = "damaged"     // its folder is here and cannot be opened; last_error says why
 	StatusAvailable   = "available"   // known, no shard here
 	StatusLoading     = "loading"     // being loaded
 	StatusDownloading = "downloading" // being fetched

@@ -31,9 +31,7 @@ func (l *Library) rescan(ctx context.Context, check bool) (admin.Rescanned, erro
 	if err != nil {
 		return admin.Rescanned{}, err
 	}
-	for _, p := range problems {
-		l.cfg.Log.Warn("model cannot be opened", "model", p.ID.String(), "err", p.Err)
-	}
+	l.noteDamaged(problems)
 	out := admin.Rescanned{Status: "ok", ModelsUpdated: []string{}}
 	seen := map[core.ModelID]bool{}
 	for _, o := range opened {
@@ -81,6 +79,9 @@ func (l *Library) adopt(ctx context.Context, o *shard.Model, check bool) (bool, 
 	if fresh.windows, err = l.cfg.Store.Windows(ctx, id); err != nil {
 		return false, err
 	}
+	l.mu.Lock()
+	delete(l.damaged, id)
+	l.mu.Unlock()
 	known := l.add(fresh)
 	switch {
 	case known == fresh:
@@ -216,7 +217,7 @@ func (l *Library) LockShard(ctx context.Context, id core.ModelID, index int, loc
 func (l *Library) DeleteModel(ctx context.Context, id core.ModelID) error {
 	m, err := l.Find(id)
 	if err != nil {
-		return err
+		return l.deleteDamaged(ctx, id, err)
 	}
 	l.memory.Stop(m)
 	if err := m.Enter(ctx); err != nil {

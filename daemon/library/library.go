@@ -61,21 +61,23 @@ type Library struct {
 	stop   context.CancelFunc
 
 	imports imports
+	readers chan struct{} // holds one per header that is being read for Metadata
 
 	// looking is held from a look at the disk until the list says what was seen, so that an older look does not undo a
 	// newer one. It is taken before a model is entered and before mu.
 	looking sync.Mutex
 
-	mu     sync.Mutex // guards all below; may be taken while a model's mutex is held, not the other way round
-	models map[core.ModelID]*Model
-	closed bool
+	mu      sync.Mutex // guards all below; may be taken while a model's mutex is held, not the other way round
+	models  map[core.ModelID]*Model
+	damaged map[core.ModelID]error // folders that cannot be opened, and why
+	closed  bool
 }
 
 // New makes a Library; it knows no models before Scan, and needs Attach before that.
 func New(cfg Config) *Library {
 	ctx, stop := context.WithCancel(context.Background())
 	cfg.ScrubEvery = cmp.Or(cfg.ScrubEvery, scrubEvery)
-	return &Library{cfg: cfg, ctx: ctx, stop: stop, models: map[core.ModelID]*Model{}}
+	return &Library{cfg: cfg, ctx: ctx, stop: stop, models: map[core.ModelID]*Model{}, damaged: map[core.ModelID]error{}, readers: make(chan struct{}, 2)}
 }
 
 // Attach names whoever keeps models in memory. It is called once, before Scan.

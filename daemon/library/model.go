@@ -53,6 +53,8 @@ type Model struct {
 	locked  map[int]bool
 	source  *admin.HFSource
 	windows int // its own setting; 0 follows the settings
+	about   *admin.Metadata
+	aboutOf headerStamp // of the file that about was read from
 }
 
 // Traits are what the header says that is asked for often, so that the header need not stay in memory.

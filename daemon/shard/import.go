@@ -26,7 +26,7 @@ type Import struct {
 // Import cuts a GGUF file into shards. Memory use does not grow with the file. When it is stopped, even by force,
 // the next Import of the same file goes on after the last finished shard. A file that has been imported already
 // gives the model that is there, with shards it lacks cut again; another file under the same id is an error of
-// code core.CodeConflict. Too little space is core.CodeDiskFull before anything is written.
+// code core.CodeConflict, unless what is there is damaged: then the file takes its place. Too little space is core.CodeDiskFull before anything is written.
 func (s *Store) Import(ctx context.Context, in Import) (*Model, error) {
 	if in.Progress == nil {
 		in.Progress = func(int64, int64) {}
@@ -47,8 +47,13 @@ func (s *Store) Import(ctx context.Context, in Import) (*Model, error) {
 		return j.again(ctx, old)
 	case core.CodeNotFound:
 		return j.fresh(ctx)
+	case core.CodeCorrupt: // nothing of it can be used, and the new file has all of it
+		if err := s.Delete(j.manifest.ModelID); err != nil {
+			return nil, err
+		}
+		return j.fresh(ctx)
 	default:
-		return nil, core.Errorf(core.CodeConflict, "model %s is there but damaged; delete it first: %w", j.manifest.ModelID, err)
+		return nil, core.Errorf(core.CodeConflict, "model %s is there and cannot be opened: %w", j.manifest.ModelID, err)
 	}
 }
 
@@ -98,10 +103,16 @@ func (j *job) inspect(id core.ModelID) (err error) {
 	if j.file, err = gguf.Read(j.src, j.info.Size()); err != nil {
 		return err
 	}
+	if err := isModel(j.file); err != nil {
+		return err
+	}
 	if n, ok := j.file.Uint("split.count"); ok && n > 1 {
 		return core.Errorf(core.CodeUnsupported, "the file is one of %d parts; join them with llama-gguf-split first", n)
 	}
 	if j.plan, err = layOut(j.file, j.store.cfg.Rule); err != nil {
+		return err
+	}
+	if err := j.plan.checkLayers(j.file); err != nil {
 		return err
 	}
 	if j.manifest, err = describe(j.file, j.plan, j.store.cfg.Rule, j.info.Size()); err != nil {

@@ -266,7 +266,7 @@ func TestScanAndDelete(t *testing.T) {
 	if err != nil || len(models) != 2 || len(problems) != 1 || problems[0].ID.String() != "tiny-qwen2" || core.CodeOf(problems[0].Err) != core.CodeCorrupt {
 		t.Errorf("%d models, problems %v, %v", len(models), problems, err)
 	}
-	if _, err := s.Import(context.Background(), shard.Import{Path: model(t, small("qwen2"))}); core.CodeOf(err) != core.CodeConflict {
+	if m, err := s.Import(context.Background(), shard.Import{Path: model(t, small("qwen2"))}); err != nil || !m.Complete() {
 		t.Errorf("import over a damaged model: %v", err)
 	}
 	for _, id := range []string{"tiny-llama", "tiny-qwen2"} {

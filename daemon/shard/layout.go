@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,6 +81,21 @@ func layOut(f *gguf.File, r Rule) (*plan, error) {
 		p.shards = append(p.shards, parts.place(run, p))
 	}
 	return p, nil
+}
+
+// checkLayers tells whether the file has something of every layer that its header speaks of: a worker that is told of
+// layers which are not there ends without a word.
+func (p *plan) checkLayers(f *gguf.File) error {
+	there := make([]bool, p.layers)
+	for i := range f.Tensors {
+		if layer, ok := layerOf(f.Tensors[i].Name); ok && layer < p.layers {
+			there[layer] = true
+		}
+	}
+	if i := slices.Index(there, false); i >= 0 {
+		return core.Errorf(core.CodeCorrupt, "the header speaks of %d layers, and there is nothing of layer %d in the file", p.layers, i)
+	}
+	return nil
 }
 
 // parts are the tensors of a file by where they go.
