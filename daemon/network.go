@@ -120,7 +120,7 @@ func (n *Node) modelsChanged() {
 
 // shardArrived is told by the downloads; index -1 is a manifest.
 func (n *Node) shardArrived(id core.ModelID, index int) {
-	if err := n.Refresh(context.Background(), id, index); err != nil {
+	if err := n.Arrived(context.Background(), id, index); err != nil {
 		n.log.Warn("take over what was fetched", "model", id.String(), "err", err)
 	}
 }

@@ -25,8 +25,8 @@ type Swarm interface {
 type Models interface {
 	// Blueprint describes a model. The error has code CodeNotFound.
 	Blueprint(id core.ModelID) (library.Blueprint, error)
-	// Refresh takes a model into the list whose manifest has come; arrived is a shard that has, -1 is none.
-	Refresh(ctx context.Context, id core.ModelID, arrived int) error
+	// Refresh takes a model into the list whose manifest has come.
+	Refresh(ctx context.Context, id core.ModelID) error
 }
 
 // Config is what a Catalog works with. All fields are required.

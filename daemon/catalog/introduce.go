@@ -69,7 +69,7 @@ func (c *Catalog) introduce(ctx context.Context, v Version) error {
 	if err := c.cfg.Introduce(ctx, v.Model, v.Manifest); err != nil {
 		return err
 	}
-	return c.cfg.Models.Refresh(ctx, v.Model, -1)
+	return c.cfg.Models.Refresh(ctx, v.Model)
 }
 
 // EnsureKnown makes a model known that only others hold. The error has code CodeNotFound when nobody does.

@@ -272,21 +272,41 @@ func (l *Library) DeleteShard(ctx context.Context, id core.ModelID, index int) e
 	return nil
 }
 
-// Refresh looks again at which shards of a model are on the disk, or takes a new model into the list. arrived is the
-// shard that was just written, every chunk of it verified; -1 is none.
-func (l *Library) Refresh(ctx context.Context, id core.ModelID, arrived int) error {
+// Refresh looks again at which shards of a model are on the disk, or takes a new model into the list.
+func (l *Library) Refresh(ctx context.Context, id core.ModelID) error {
 	l.looking.Lock()
 	defer l.looking.Unlock()
 	opened, err := l.disk().Open(id)
 	if err != nil {
 		return err
 	}
-	if opened.Has(arrived) {
-		l.recordVerified(ctx, opened, arrived, stampOf(opened, arrived))
-	}
 	changed, err := l.adopt(ctx, opened, false)
 	if err == nil && changed {
 		l.Touch()
 	}
 	return err
+}
+
+// Arrived takes over a shard that was just written, every chunk of it verified. The header of a model that is known is
+// not read again for that: it may be 64 MiB, and a model may have hundreds of shards.
+func (l *Library) Arrived(ctx context.Context, id core.ModelID, index int) error {
+	m, err := l.FindShard(id, index)
+	if err != nil {
+		return l.Refresh(ctx, id)
+	}
+	l.looking.Lock()
+	defer l.looking.Unlock()
+	o := m.files()
+	if !o.Has(index) {
+		return core.Errorf(core.CodeNotFound, "shard %d of %s is not on this disk", index, id)
+	}
+	l.recordVerified(ctx, o, index, stampOf(o, index))
+	m.mu.Lock()
+	before := m.local[index]
+	m.local[index] = true
+	m.mu.Unlock()
+	if !before {
+		l.Touch()
+	}
+	return nil
 }

@@ -63,6 +63,9 @@ type Library struct {
 	imports imports
 	readers chan struct{} // holds one per header that is being read for Metadata
 
+	comparing sync.Mutex  // guards compared, and is held while headers are compared
+	compared  *comparison // the last one; nil before
+
 	// looking is held from a look at the disk until the list says what was seen, so that an older look does not undo a
 	// newer one. It is taken before a model is entered and before mu.
 	looking sync.Mutex

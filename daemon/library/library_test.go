@@ -163,3 +163,44 @@ func TestNameIsPlain(t *testing.T) {
 		t.Errorf("%q", name)
 	}
 }
+
+// TestArrivingShardReadsNoHeader takes the header away: whoever reads it again fails.
+func TestArrivingShardReadsNoHeader(t *testing.T) {
+	l := furnish(t, t.TempDir())
+	id, err := l.Import(t.Context(), file(t, "m", unchanged), 0, nil)
+	must(t, err)
+	m, err := l.Find(id)
+	must(t, err)
+	path := m.files().Path(1)
+	data, err := os.ReadFile(path)
+	must(t, err)
+	must(t, l.DeleteShard(t.Context(), id, 1))
+	if err := l.Arrived(t.Context(), id, 1); core.CodeOf(err) != core.CodeNotFound || l.HasShard(id, 1) {
+		t.Errorf("a shard that is not there: %v", err)
+	}
+	must(t, os.WriteFile(path, data, 0o600))
+	must(t, os.Remove(filepath.Join(m.Dir, "gguf_header.bin")))
+	must(t, l.Arrived(t.Context(), id, 1))
+	if !l.HasShard(id, 1) || !l.Sound(t.Context(), id, 1) {
+		t.Error("the shard is not there, or does not count as sound")
+	}
+}
+
+// TestVocabulariesAreComparedOnce asks again after the header is gone: the answer is kept only while the files are there.
+func TestVocabulariesAreComparedOnce(t *testing.T) {
+	l := furnish(t, t.TempDir())
+	large := func(m *gguftest.Model) { m.File.Set("tokenizer.ggml.merges", large()) }
+	a, err := l.Import(t.Context(), file(t, "a", large), 0, nil)
+	must(t, err)
+	b, err := l.Import(t.Context(), file(t, "b", unchanged), 0, nil)
+	must(t, err)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 10 {
+		must(t, l.SameVocabulary(a, b))
+	}
+	runtime.ReadMemStats(&after)
+	if allocated := (after.TotalAlloc - before.TotalAlloc) >> 20; allocated > 500 {
+		t.Errorf("10 comparisons took %d MiB of memory", allocated)
+	}
+}

@@ -12,20 +12,44 @@ const maxPadding = 128
 // SameVocabulary tells whether the tokens of two models mean the same. If not, the error has code CodeUnsupported and
 // says what differs; otherwise errors are of reading the headers.
 func (l *Library) SameVocabulary(a, b core.ModelID) error {
-	var headers [2]*gguf.File
+	var models [2]*Model
 	for i, id := range []core.ModelID{a, b} {
 		m, err := l.Find(id)
 		if err != nil {
 			return err
 		}
+		models[i] = m
+	}
+	l.comparing.Lock() // one comparison at a time, and the last is kept: it reads two headers, which may be large
+	defer l.comparing.Unlock()
+	now := comparison{models, [2]headerStamp{models[0].headerStamp(), models[1].headerStamp()}, ""}
+	if last := l.compared; last != nil && last.models == now.models && last.stamps == now.stamps {
+		return last.err()
+	}
+	var headers [2]*gguf.File
+	for i, m := range models {
+		var err error
 		if headers[i], err = m.header(); err != nil {
-			return core.Errorf(core.CodeNotReady, "model %s: %w", id, err)
+			return core.Errorf(core.CodeNotReady, "model %s: %w", m.ID, err)
 		}
 	}
-	if why := differ(headers[0], headers[1]); why != "" {
-		return core.Errorf(core.CodeUnsupported, "%s and %s have different vocabularies: %s", a, b, why)
+	now.why = differ(headers[0], headers[1])
+	l.compared = &now
+	return now.err()
+}
+
+// comparison is how the vocabularies of two models compared, and the files that was read from.
+type comparison struct {
+	models [2]*Model
+	stamps [2]headerStamp
+	why    string // how they differ; "" if they do not
+}
+
+func (c *comparison) err() error {
+	if c.why == "" {
+		return nil
 	}
-	return nil
+	return core.Errorf(core.CodeUnsupported, "%s and %s have different vocabularies: %s", c.models[0].ID, c.models[1].ID, c.why)
 }
 
 // differ says how the vocabularies of two headers differ; "" if they do not.

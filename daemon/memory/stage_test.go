@@ -181,7 +181,7 @@ func TestModelsOfTheSwarm(t *testing.T) {
 		must(t, h.lib.DeleteShard(t.Context(), id, i))
 	}
 	check([]int{1, 1, 1, 1, 1, 1}, "", admin.StatusAvailable, "network", true)
-	must(t, h.lib.Refresh(t.Context(), id, -1))
+	must(t, h.lib.Refresh(t.Context(), id))
 }
 
 func TestEncryptedPipelineSetting(t *testing.T) {
