@@ -41,6 +41,7 @@ var layers = []struct {
 	{folder: "daemon/access", only: []string{"daemon/core", "daemon/atomicfile", "daemon/identity", "daemon/secret"}, reason: "how to reach a node is known without one"},
 	{folder: "daemon/engine/runtime", only: []string{"daemon/core", "daemon/engine"}, reason: "finding and watching the libraries knows nothing of models or settings"},
 	{folder: "daemon/router", only: []string{"daemon/core", "daemon/admin", "daemon/memory", "daemon/library", "daemon/chat", "daemon/pipeline", "daemon/plan", "daemon/engine", "daemon/provider", "daemon/config"}, reason: "a request is taken its way without a look at the API or the wiring"},
+	{folder: "daemon/control", never: []string{"daemon/api", "daemon/client", "daemon/chat", "daemon/pipeline", "daemon/shard"}, reason: "what a user asks is answered by the parts, whoever asks"},
 	{folder: "daemon/catalog", only: []string{"daemon/core", "daemon/admin", "daemon/library", "daemon/transfer", "daemon/store"}, reason: "which models there are is known without running any"},
 	{folder: "daemon/presence", only: []string{"daemon/core", "daemon/hardware", "daemon/config"}, reason: "what is told of this node is gathered through ports"},
 	{folder: "daemon/engine/worker", never: []string{"daemon/engine/llama"}, reason: "the node must start where libffi is absent; only shoal-worker links llama.cpp"},

@@ -35,7 +35,7 @@ func openNode(ctx context.Context, o options, dir string, log *slog.Logger, leve
 	own, err := daemon.New(ctx, cfg)
 	if err == nil {
 		go greet(ctx, own, cfg)
-		return &node{backend: backend{node: own, url: ownURL(own)}, run: own.Run}, nil
+		return &node{backend: backend{node: own.API(), url: ownURL(own)}, run: own.Run}, nil
 	}
 	if core.CodeOf(err) != core.CodeConflict {
 		return nil, err

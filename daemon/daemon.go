@@ -17,6 +17,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/catalog"
 	"github.com/shoal-p2p/shoal/daemon/config"
+	"github.com/shoal-p2p/shoal/daemon/control"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/runtime"
@@ -48,10 +49,8 @@ type Config struct {
 	SetLevel   func(slog.Level)    // called when the log level is set; may be nil
 }
 
-// Node is a running Shoal. Its methods are safe for concurrent use once New has returned. It implements api.Node.
+// Node is a running Shoal. Its methods are safe for concurrent use once New has returned.
 type Node struct {
-	*library.Library
-	*memory.Memory
 	cfg      Config
 	log      *slog.Logger
 	lock     *flock.Flock
@@ -64,10 +63,13 @@ type Node struct {
 	hardware *hardware.Monitor
 	engine   engine.Engine
 	server   *api.Server // nil with NoAPI
+	library  *library.Library
+	memory   *memory.Memory
 	router   *router.Router
 	network  *network
 	presence *presence.Presence
 	catalog  *catalog.Catalog
+	control  *control.Control // answers what a user asks
 
 	started  time.Time
 	runtime  *runtime.Watch
@@ -161,18 +163,24 @@ func (n *Node) assemble(ctx context.Context) error {
 		n.engine = &runtime.Workers{DataDir: n.cfg.DataDir, Set: n.enginePlace, Log: n.log}
 	}
 	n.runtime = runtime.NewWatch(n.engine, n.runtimeChanged, n.log)
-	n.Library = library.New(library.Config{
+	n.library = library.New(library.Config{
 		Dir: n.path("models"), Store: n.store, Settings: n.settings.Get,
 		Key: n.identity, Events: n.events, Log: n.log, Changed: n.modelsChanged, Damaged: n.shardDamaged,
 	})
-	n.Memory = memory.New(memory.Config{
-		Library: n.Library, Engine: n.engine, Store: n.store, Hardware: n.hardware, Settings: n.settings.Get, Log: n.log,
+	n.memory = memory.New(memory.Config{
+		Library: n.library, Engine: n.engine, Store: n.store, Hardware: n.hardware, Settings: n.settings.Get, Log: n.log,
 	})
 	if err := n.openNetwork(); err != nil {
 		return err
 	}
+	n.control = control.New(control.Parts{
+		Version: n.cfg.Version, Commit: n.cfg.Commit, NodeID: n.identity.NodeID(), NoAPI: n.cfg.NoAPI, Started: n.started, Key: n.key,
+		Quit: func() { n.quitOnce.Do(func() { close(n.quit) }) }, Log: n.log,
+		Settings: n.settings, Store: n.store, Events: n.events, Hardware: n.hardware, Runtime: n.runtime, Library: n.library, Memory: n.memory,
+		Router: n.router, Catalog: n.catalog, Presence: n.presence, Swarm: n.network.swarm, Downloads: n.network.downloads,
+	})
 	n.settings.Subscribe(n)
-	if err := n.Scan(ctx); err != nil {
+	if err := n.library.Scan(ctx); err != nil {
 		return err
 	}
 	if err := n.importDemo(ctx); err != nil {
@@ -186,6 +194,9 @@ func (n *Node) assemble(ctx context.Context) error {
 
 // path names a file of the data folder.
 func (n *Node) path(name string) string { return filepath.Join(n.cfg.DataDir, name) }
+
+// API is what can be asked of the node.
+func (n *Node) API() api.Node { return n.control }
 
 // Close frees what New opened. Run does it too; calling it twice is fine.
 func (n *Node) Close() {

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
+	"github.com/shoal-p2p/shoal/daemon/control"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine/fake"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
@@ -57,6 +58,7 @@ func setup(t *testing.T, dir string) Config {
 // house is a node that serves, as a program on the same PC sees it.
 type house struct {
 	*Node
+	*control.Control
 	t    *testing.T
 	base string
 	stop func() error
@@ -69,7 +71,7 @@ func run(t *testing.T, cfg Config) *house {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
-	h := &house{Node: n, t: t}
+	h := &house{Node: n, Control: n.control, t: t}
 	stopped := false
 	h.stop = func() error {
 		cancel()

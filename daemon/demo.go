@@ -14,7 +14,7 @@ const demoOffered = "demo_offered"
 // importDemo imports the built-in model at the first start, if there is no other.
 func (n *Node) importDemo(ctx context.Context) error {
 	_, offered, err := n.store.Value(ctx, demoOffered)
-	if err != nil || offered || len(n.cfg.Demo) == 0 || len(n.Models(ctx)) > 0 {
+	if err != nil || offered || len(n.cfg.Demo) == 0 || len(n.library.All()) > 0 {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "shoal-demo-*")
@@ -26,7 +26,7 @@ func (n *Node) importDemo(ctx context.Context) error {
 	if err := os.WriteFile(path, n.cfg.Demo, 0o600); err != nil {
 		return fmt.Errorf("demo model: %w", err)
 	}
-	if _, err := n.Import(ctx, path, 0, nil); err != nil {
+	if _, err := n.control.Import(ctx, path, 0, nil); err != nil {
 		return err
 	}
 	return n.store.SetValue(ctx, demoOffered, "1")

@@ -5,7 +5,6 @@ import (
 	"net"
 	"slices"
 
-	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/catalog"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -56,11 +55,11 @@ func (n *Node) openNetwork() (err error) {
 		return err
 	}
 	n.presence = presence.New(presence.Config{
-		Swarm: w.swarm, Models: n.Memory, Hardware: n.hardware, Settings: n.settings.Get, Version: n.cfg.Version, Engine: n.runtime.Version,
+		Swarm: w.swarm, Models: n.memory, Hardware: n.hardware, Settings: n.settings.Get, Version: n.cfg.Version, Engine: n.runtime.Version,
 		Demand: func() []core.Demand { return n.router.Demand() },
 	})
 	n.catalog = catalog.New(catalog.Config{
-		Swarm: w.swarm, Models: n.Library, Store: n.store, Log: n.log, Anchor: func() bool { return n.settings.Get().Anchor },
+		Swarm: w.swarm, Models: n.library, Store: n.store, Log: n.log, Anchor: func() bool { return n.settings.Get().Anchor },
 		Introduce: func(ctx context.Context, id core.ModelID, manifest core.Digest) error {
 			return w.downloads.Introduce(ctx, id, manifest)
 		},
@@ -70,8 +69,8 @@ func (n *Node) openNetwork() (err error) {
 	disk := shard.NewStore(shard.Config{Dir: n.path("models"), Key: n.identity})
 	w.shards = transfer.NewServer(transfer.ServerConfig{
 		Network: w.swarm, Store: disk, LAN: n.onLAN, Report: w.swarm.Judge, Log: n.log,
-		Sound:   func(ctx context.Context, id core.ModelID, index int) bool { return n.Sound(ctx, id, index) },
-		Damaged: func(id core.ModelID, index int) { n.Suspect(id, index) },
+		Sound:   func(ctx context.Context, id core.ModelID, index int) bool { return n.library.Sound(ctx, id, index) },
+		Damaged: func(id core.ModelID, index int) { n.library.Suspect(id, index) },
 		Upload:  func() int64 { return bytesPerSecond(n.settings.Get().MaxUploadMbps) },
 	})
 	w.downloads = transfer.New(transfer.Config{
@@ -81,7 +80,7 @@ func (n *Node) openNetwork() (err error) {
 	})
 	w.stages = pipeline.NewServer(pipeline.ServerConfig{Network: w.swarm, Windows: windows{n}, Warmer: windows{n}, Log: n.log, Allow: n.presence.AllowStage})
 	n.router = router.New(router.Config{
-		Models: models{n.Library, n.Memory}, Acquire: n.acquire, Resolve: n.Resolve, Swarm: w.swarm, Stages: w.stages, Settings: n.settings.Get,
+		Models: models{n.library, n.memory}, Acquire: n.acquire, Holders: n.catalog.Holders, Swarm: w.swarm, Stages: w.stages, Settings: n.settings.Get,
 		Self: n.presence.Announcement, Pausing: n.presence.Paused, Log: n.log,
 	})
 	return nil
@@ -120,7 +119,7 @@ func (n *Node) modelsChanged() {
 
 // shardArrived is told by the downloads; index -1 is a manifest.
 func (n *Node) shardArrived(id core.ModelID, index int) {
-	if err := n.Arrived(context.Background(), id, index); err != nil {
+	if err := n.library.Arrived(context.Background(), id, index); err != nil {
 		n.log.Warn("take over what was fetched", "model", id.String(), "err", err)
 	}
 }
@@ -135,19 +134,9 @@ func (n *Node) shardDamaged(id core.ModelID, manifest core.Digest, index int) {
 	}
 }
 
-// download is how far a model is that is being fetched.
-func (n *Node) download(id core.ModelID) (admin.Download, bool) {
-	for _, d := range n.network.downloads.List() {
-		if d.ModelID == id.String() {
-			return d, true
-		}
-	}
-	return admin.Download{}, false
-}
-
 // foreign is how many models are known of which nothing is on this disk.
 func (n *Node) foreign() (count int) {
-	for _, m := range n.Library.All() {
+	for _, m := range n.library.All() {
 		if !slices.Contains(m.Local(), true) {
 			count++
 		}
@@ -160,22 +149,14 @@ type windows struct{ n *Node }
 
 // Acquire implements pipeline.Windows.
 func (w windows) Acquire(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o pipeline.Options) (engine.Window, func(), error) {
-	return w.n.Window(ctx, id, manifest, first, end, windowOptions(o))
+	return w.n.memory.Window(ctx, id, manifest, first, end, windowOptions(o))
 }
 
 // Warm implements pipeline.Warmer.
 func (w windows) Warm(ctx context.Context, id core.ModelID, manifest core.Digest, first, end int, o pipeline.Options) (<-chan struct{}, func(), error) {
-	return w.n.Memory.Warm(ctx, id, manifest, first, end, windowOptions(o))
+	return w.n.memory.Warm(ctx, id, manifest, first, end, windowOptions(o))
 }
 
 func windowOptions(o pipeline.Options) memory.WindowOptions {
 	return memory.WindowOptions{Context: o.Context, Sequences: o.Sequences, BatchRows: o.BatchRows}
-}
-
-// errAlone is the answer where there is nobody who could run a swarm.
-func (n *Node) errAlone() error {
-	if n.cfg.NoAPI {
-		return core.Errorf(core.CodeNotReady, "this needs a running node").WithHint("Start it with shoald serve.")
-	}
-	return nil
 }

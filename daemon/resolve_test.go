@@ -10,7 +10,7 @@ import (
 )
 
 // bring imports a generated model.
-func bring(t *testing.T, n *Node, name string) core.ModelID {
+func bring(t *testing.T, n *house, name string) core.ModelID {
 	t.Helper()
 	m, err := gguftest.New(gguftest.Config{Name: name, Layers: layers})
 	must(t, err)
@@ -26,7 +26,7 @@ func bring(t *testing.T, n *Node, name string) core.ModelID {
 func TestNamesAndAuto(t *testing.T) {
 	cfg := setup(t, t.TempDir())
 	cfg.Demo = nil
-	h := run(t, cfg).Node
+	h := run(t, cfg)
 	if _, err := h.Resolve("auto"); core.CodeOf(err) != core.CodeNotReady {
 		t.Errorf("auto without models: %v", err)
 	}

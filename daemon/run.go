@@ -19,9 +19,6 @@ const (
 	drainIn = 4 * time.Second
 )
 
-// statsEvery is how often the state is sent to those who watch.
-const statsEvery = 2 * time.Second
-
 // service is a part of the node that runs until its context ends.
 type service struct {
 	name string
@@ -33,9 +30,9 @@ type service struct {
 func (n *Node) services() []service {
 	list := []service{
 		{"runtime", n.runtime.Run},
-		{"library", n.Library.Run},
-		{"memory", n.Memory.Run},
-		{"stats", n.sendStats},
+		{"library", n.library.Run},
+		{"memory", n.memory.Run},
+		{"stats", n.control.Run},
 	}
 	if n.server == nil { // nor is a node that nobody reaches a member of a swarm
 		return list
@@ -113,7 +110,7 @@ func (r *running) stop(deadline <-chan time.Time) bool {
 func (n *Node) newServer() *api.Server {
 	set := n.settings.Get()
 	return api.New(api.Config{
-		Node: n, Addr: set.Listen, Hosts: access.Hosts(set.Listen), Origins: set.CORSAllow, Log: n.log,
+		Node: n.control, Addr: set.Listen, Hosts: access.Hosts(set.Listen), Origins: set.CORSAllow, Log: n.log,
 		Limits: api.Limits{
 			DrainTimeout: drainIn, OpenAIPerMin: set.RateLimitRPM, AdminPerMinute: set.RateLimitAdminRPM,
 			InFlight: set.MaxConcurrentRequests + set.RequestQueue,
@@ -158,28 +155,7 @@ func (n *Node) runtimeChanged(s runtime.Status) {
 	}
 	n.router.Changed()
 	n.presence.Changed()
-	n.events.Publish(core.EventStats, n.Stats(context.Background()))
-}
-
-// sendStats publishes the state while somebody watches.
-func (n *Node) sendStats(ctx context.Context) error {
-	for {
-		count, changed := n.events.Watched()
-		if count == 0 {
-			select {
-			case <-changed:
-				continue
-			case <-ctx.Done():
-				return nil
-			}
-		}
-		n.events.Publish(core.EventStats, n.Stats(ctx))
-		select {
-		case <-time.After(statsEvery):
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	n.control.Publish(context.Background())
 }
 
 // VerifyConfig implements config.Subscriber.

@@ -116,14 +116,14 @@ func (s *session) inProcess(fn func(context.Context, api.Node) error) error {
 		return err
 	}
 	defer n.Close()
-	return fn(s.ctx, n)
+	return fn(s.ctx, n.API())
 }
 
 // inProcessWithDemo calls fn with a node of this process that runs, so that it can answer.
 func (s *session) inProcessWithDemo(fn func(context.Context, api.Node) error) error {
 	cfg := s.cli.nodeConfig()
 	cfg.NoAPI, cfg.Demo, cfg.DemoName = true, assets.Demo, assets.DemoName
-	return runNode(s.ctx, cfg, func(ctx context.Context, n *daemon.Node) error { return fn(ctx, n) })
+	return runNode(s.ctx, cfg, func(ctx context.Context, n *daemon.Node) error { return fn(ctx, n.API()) })
 }
 
 // runNode runs a node for as long as fn takes.
@@ -196,7 +196,7 @@ func (c *cli) askDemo(ctx context.Context, question string) (answer string, err 
 	cfg.DataDir, cfg.NoAPI, cfg.Demo, cfg.DemoName = dir, true, assets.Demo, assets.DemoName
 	cfg.Getenv = func(string) string { return "" } // its key is worth nothing: keep it out of the keyring
 	err = runNode(ctx, cfg, func(ctx context.Context, n *daemon.Node) error {
-		reply, err := n.Generate(ctx, &core.GenerateRequest{
+		reply, err := n.API().Generate(ctx, &core.GenerateRequest{
 			Model: "auto", Requester: "doctor", Messages: []core.Message{{Role: "user", Content: question}}, MaxTokens: 128,
 		}, func(core.Delta) error { return nil })
 		if err == nil {

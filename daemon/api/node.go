@@ -25,10 +25,7 @@ type Generator interface {
 }
 
 // EmbedInput is one text of an embeddings request.
-type EmbedInput struct {
-	Text   string
-	Tokens []int32
-}
+type EmbedInput = core.EmbedInput
 
 // Library is the models that this PC has or knows of.
 type Library interface {

@@ -133,3 +133,9 @@ type Route struct {
 	Kind  string   // a route
 	Peers []PeerID // other nodes that took part, in the order of the chain
 }
+
+// EmbedInput is one text to turn into a vector; Tokens, if not nil, stand for it.
+type EmbedInput struct {
+	Text   string
+	Tokens []int32
+}

@@ -17,7 +17,7 @@ func (r *Router) namedModel(name string) (core.ModelID, error) {
 	if name == "auto" {
 		return core.ModelID{}, core.Errorf(core.CodeInvalidRequest, "draft_model must name a model").WithParam("draft_model")
 	}
-	id, err := r.cfg.Resolve(name)
+	id, err := r.Resolve(name)
 	if err != nil {
 		return id, core.Errorf(core.CodeInvalidRequest, "draft_model: %w", err).WithParam("draft_model").
 			WithHint("Name a model that is on this PC, for example one that GET /v1/models lists.")

@@ -42,7 +42,7 @@ func (r *Router) Generate(ctx context.Context, req *core.GenerateRequest, emit f
 }
 
 // Embed turns texts into vectors, when it is the request's turn.
-func (r *Router) Embed(ctx context.Context, model string, inputs []Input) (vectors [][]float32, usage core.Usage, err error) {
+func (r *Router) Embed(ctx context.Context, model string, inputs []core.EmbedInput) (vectors [][]float32, usage core.Usage, err error) {
 	arrived := time.Now()
 	err = r.answer(ctx, "", model, func(m chat.Model, _ func() core.Route) error {
 		for _, in := range inputs {
@@ -60,12 +60,6 @@ func (r *Router) Embed(ctx context.Context, model string, inputs []Input) (vecto
 	}
 	r.counters.done(time.Since(arrived), 0, 0)
 	return vectors, usage, nil
-}
-
-// Input is one text to embed; Tokens, if not nil, stand for it.
-type Input struct {
-	Text   string
-	Tokens []int32
 }
 
 // answer calls fn with the model that name means, in memory here or in a chain, when it is the request's turn. route
@@ -104,7 +98,7 @@ func (r *Router) blueprint(name string) (library.Blueprint, error) {
 			return b, nil
 		}
 	}
-	id, err := r.cfg.Resolve(name)
+	id, err := r.Resolve(name)
 	if err != nil {
 		return library.Blueprint{}, err
 	}

@@ -29,6 +29,11 @@ type Models interface {
 	SameVocabulary(a, b core.ModelID) error
 	// WindowCount is in how many windows a model runs on this PC alone.
 	WindowCount(id core.ModelID) int
+	// All lists the models in order of their ids; Find returns one. The error has code CodeNotFound.
+	All() []*library.Model
+	Find(id core.ModelID) (*library.Model, error)
+	// Usable tells whether a model can answer on this PC alone, perhaps after it is loaded, and when it was last used.
+	Usable(m *library.Model) (bool, time.Time)
 	Paused() bool
 }
 
@@ -46,8 +51,9 @@ type Swarm interface {
 type Config struct {
 	Models Models
 	// Acquire brings a model into memory, and keeps it there until release is called.
-	Acquire  func(ctx context.Context, id core.ModelID) (m chat.Model, release func(), err error)
-	Resolve  func(name string) (core.ModelID, error) // finds the model that a name means
+	Acquire func(ctx context.Context, id core.ModelID) (m chat.Model, release func(), err error)
+	// Holders counts, by shard, the other nodes that can be reached and have it, and those that have any.
+	Holders  func(id core.ModelID, manifest core.Digest, shards int) (byShard []int, nodes int)
 	Swarm    Swarm
 	Stages   *pipeline.Server // runs windows for chains
 	Settings func() config.Settings

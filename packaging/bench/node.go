@@ -25,7 +25,7 @@ func withNode(ctx context.Context, p plan, name string, fn func(api.Node) error)
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(running) }()
-	err = fn(n)
+	err = fn(n.API())
 	stop()
 	return errors.Join(err, <-ended)
 }

@@ -168,11 +168,11 @@ func (n *Node) Export(_ context.Context, id core.ModelID, _ string, progress fun
 // Stats implements api.Control.
 func (n *Node) Stats(context.Context) admin.Stats {
 	n.calls.Add(1)
-	return admin.Stats{NodeID: "node", Version: "test", State: "serving", LoadedModels: []string{Loaded}, HostedShards: 4}
+	return admin.Stats{EngineState: "ready", NodeID: "node", Version: "test", State: "serving", LoadedModels: []string{Loaded}, HostedShards: 4}
 }
 
 // Version implements api.Control.
 func (n *Node) Version(context.Context) admin.Version {
 	n.calls.Add(1)
-	return admin.Version{Version: "test", GoVersion: "go", OS: "linux", Arch: "amd64"}
+	return admin.Version{Version: "test", GoVersion: "go", OS: "linux", Arch: "amd64", EngineState: "ready"}
 }

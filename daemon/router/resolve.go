@@ -1,4 +1,4 @@
-package daemon
+package router
 
 import (
 	"cmp"
@@ -12,36 +12,36 @@ import (
 // Resolve finds the model that a request means: by its id, by the name of its file, by an unmistakable beginning of
 // the id, or for "auto" and "" the default model, one in memory, or the largest that can run. The error has code
 // CodeNotFound, or CodeNotReady when no model can answer.
-func (n *Node) Resolve(name string) (core.ModelID, error) {
-	m, err := n.resolve(name)
+func (r *Router) Resolve(name string) (core.ModelID, error) {
+	m, err := r.resolve(name)
 	if err != nil {
 		return core.ModelID{}, err
 	}
 	return m.ID, nil
 }
 
-func (n *Node) resolve(name string) (*library.Model, error) {
+func (r *Router) resolve(name string) (*library.Model, error) {
 	if name == "" || name == "auto" {
-		return n.auto()
+		return r.auto()
 	}
 	if id, err := core.ParseModelID(name); err == nil {
-		if m, err := n.Library.Find(id); err == nil {
+		if m, err := r.cfg.Models.Find(id); err == nil {
 			return m, nil
 		}
 	}
 	if id, err := core.ModelIDFromFile(name); err == nil {
-		if m, err := n.Library.Find(id); err == nil {
+		if m, err := r.cfg.Models.Find(id); err == nil {
 			return m, nil
 		}
-		return n.byPrefix(name, id.String())
+		return r.byPrefix(name, id.String())
 	}
 	return nil, errUnknown(name)
 }
 
-func (n *Node) byPrefix(name, slug string) (*library.Model, error) {
+func (r *Router) byPrefix(name, slug string) (*library.Model, error) {
 	var found []*library.Model
 	var ids []string
-	for _, m := range n.Library.All() {
+	for _, m := range r.cfg.Models.All() {
 		if strings.HasPrefix(m.ID.String(), slug) {
 			found, ids = append(found, m), append(ids, m.ID.String())
 		}
@@ -64,21 +64,21 @@ func errUnknown(name string) error {
 func clip(s string) string { return s[:min(len(s), 128)] }
 
 // auto chooses a model for a request that names none.
-func (n *Node) auto() (*library.Model, error) {
-	if name := n.settings.Get().DefaultModel; name != "" && name != "auto" {
-		return n.resolve(name)
+func (r *Router) auto() (*library.Model, error) {
+	if name := r.cfg.Settings().DefaultModel; name != "" && name != "auto" {
+		return r.resolve(name)
 	}
-	models := slices.DeleteFunc(n.Library.All(), func(m *library.Model) bool { return !n.usable(m) })
+	models := slices.DeleteFunc(r.cfg.Models.All(), func(m *library.Model) bool { return !r.usable(m) })
 	if len(models) == 0 { // then one that others run parts of
-		models = slices.DeleteFunc(n.Library.All(), func(m *library.Model) bool { return !n.reachable(m) })
+		models = slices.DeleteFunc(r.cfg.Models.All(), func(m *library.Model) bool { return !r.reachable(m) })
 	}
 	if len(models) == 0 {
 		return nil, core.Errorf(core.CodeNotReady, "there is no model on this PC that can answer").WithParam("model").
 			WithHint("Import a GGUF file: shoald import FILE.")
 	}
 	return slices.MaxFunc(models, func(a, b *library.Model) int {
-		_, usedA := n.Memory.Usable(a)
-		_, usedB := n.Memory.Usable(b)
+		_, usedA := r.cfg.Models.Usable(a)
+		_, usedB := r.cfg.Models.Usable(b)
 		if c := usedA.Compare(usedB); c != 0 {
 			return c
 		}
@@ -87,14 +87,14 @@ func (n *Node) auto() (*library.Model, error) {
 }
 
 // usable tells whether a model can answer on this PC alone, perhaps after it is loaded.
-func (n *Node) usable(m *library.Model) bool {
-	usable, _ := n.Memory.Usable(m)
+func (r *Router) usable(m *library.Model) bool {
+	usable, _ := r.cfg.Models.Usable(m)
 	return usable
 }
 
 // reachable tells whether every shard is here or at another node.
-func (n *Node) reachable(m *library.Model) bool {
-	byShard, _ := n.catalog.Holders(m.ID, m.Digest, len(m.Manifest.Shards))
+func (r *Router) reachable(m *library.Model) bool {
+	byShard, _ := r.cfg.Holders(m.ID, m.Digest, len(m.Manifest.Shards))
 	for i, local := range m.Local() {
 		if !local && byShard[i] == 0 {
 			return false

@@ -1,0 +1,66 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/admin"
+	"github.com/shoal-p2p/shoal/daemon/core"
+)
+
+// Stats implements api.Node.
+func (n *Node) Stats(ctx context.Context) admin.Stats {
+	inference := n.p.Router.Stats()
+	s := admin.Stats{
+		NodeID: n.p.NodeID, Version: n.p.Version, UptimeSeconds: int64(time.Since(n.p.Started).Seconds()),
+		RequestsServed: inference.TotalRequests, ActiveRequests: n.p.Router.Active(), LoadedModels: []string{},
+		Hardware: n.p.Hardware.Snapshot(ctx), Inference: inference, EngineState: n.p.Runtime.Status().State,
+	}
+	for _, p := range n.p.Swarm.Peers() {
+		if p.Connection != "none" {
+			s.Peers++
+		}
+	}
+	for _, m := range n.library.Models(ctx) {
+		s.HostedShards += m.HostedShards
+		if m.Status == admin.StatusLoaded {
+			s.LoadedModels = append(s.LoadedModels, m.ID)
+		}
+	}
+	switch {
+	case n.p.Memory.Paused():
+		s.State = "paused"
+	case s.ActiveRequests > 0:
+		s.State = "serving"
+	default:
+		s.State = "idle"
+	}
+	return s
+}
+
+// statsEvery is how often the state is sent to those who watch.
+const statsEvery = 2 * time.Second
+
+// Run publishes the state while somebody watches, until ctx ends.
+func (n *Node) Run(ctx context.Context) error {
+	for {
+		count, changed := n.p.Events.Watched()
+		if count == 0 {
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		n.p.Events.Publish(core.EventStats, n.Stats(ctx))
+		select {
+		case <-time.After(statsEvery):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// Publish sends the state to those who watch.
+func (n *Node) Publish(ctx context.Context) { n.p.Events.Publish(core.EventStats, n.Stats(ctx)) }
