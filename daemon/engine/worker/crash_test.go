@@ -158,10 +158,16 @@ func TestCloseEndsAStuckWorker(t *testing.T) {
 	<-w.Done()
 }
 
-func TestWorkerThatDiesAtStart(t *testing.T) {
-	_, err := newEngine(t, "dies").Info(context.Background())
-	if core.CodeOf(err) != core.CodeEngineCrashed || !strings.Contains(err.Error(), "the disk is on fire") {
+// TestLastWordsAreForTheLog lets a worker die with words that no client may read.
+func TestLastWordsAreForTheLog(t *testing.T) {
+	var log strings.Builder
+	e := worker.New(worker.Config{Program: os.Args[0], Env: []string{actAs + "=dies"}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	_, err := e.Info(context.Background())
+	if core.CodeOf(err) != core.CodeEngineCrashed || strings.Contains(err.Error(), "the disk is on fire") {
 		t.Errorf("got %v", err)
+	}
+	if !strings.Contains(log.String(), "the disk is on fire") {
+		t.Errorf("the log says %q", log.String())
 	}
 }
 

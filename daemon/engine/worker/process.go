@@ -64,7 +64,8 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// died is the error of calls that a worker's end cut off. It waits a moment for the process's last words.
+// died is the error of calls that a worker's end cut off. It waits a moment for the process's last words, which go to
+// the log only.
 func (p *process) died() error {
 	select {
 	case <-p.done:
@@ -77,13 +78,14 @@ func (p *process) died() error {
 	}
 	words := p.tail.String()
 	if strings.Contains(words, "libffi") {
-		return core.Errorf(core.CodeNoRuntime, "worker: libffi is missing: %s", words).
+		return core.Errorf(core.CodeNoRuntime, "worker: libffi is missing").
 			WithHint("Install libffi, on Debian and Ubuntu with `sudo apt install libffi8`.")
 	}
-	if words != "" {
-		how += ": " + words
+	if words == "" {
+		return core.Errorf(core.CodeEngineCrashed, "worker: %s", how)
 	}
-	return core.Errorf(core.CodeEngineCrashed, "worker: %s", how)
+	p.tail.log.Warn("worker ended", "how", how, "lastWords", words) // they may hold stacks and paths: not for a client
+	return core.Errorf(core.CodeEngineCrashed, "worker: %s; its last words are in the log", how)
 }
 
 // tail keeps the last bytes that a worker printed and logs its lines.
