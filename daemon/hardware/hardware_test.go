@@ -55,3 +55,29 @@ func TestCountryOfZone(t *testing.T) {
 		}
 	}
 }
+
+// TestFreeMemory checks that what is free is what is there less what is used, and never less than nothing.
+func TestFreeMemory(t *testing.T) {
+	m := New(Config{DataDir: t.TempDir()})
+	m.SetRuntime(engine.RuntimeInfo{Flavour: "cuda", Devices: []engine.Device{
+		{Name: "CUDA0", GPU: true, TotalBytes: 8 << 30, FreeBytes: 9 << 30},
+	}})
+	h := m.Snapshot(t.Context())
+	ram, vram := m.Free(t.Context())
+	if ram != (h.TotalRAMMB-h.UsedRAMMB)*MiB || ram < 0 || vram < 0 {
+		t.Errorf("%d bytes of RAM and %d of VRAM are free of %+v", ram, vram, h)
+	}
+	if h.GPUName != "CUDA0" {
+		t.Errorf("a card without a description is called %q", h.GPUName)
+	}
+}
+
+func TestLargestCardIsReported(t *testing.T) {
+	cards := []GPU{{"none of its own", 0, 0}, {"small", 2 << 30, 0}, {"large", 8 << 30, 0}, {"as large", 8 << 30, 0}}
+	if got := largest(cards); got.Name != "large" {
+		t.Errorf("got %q", got.Name)
+	}
+	if got := largest(nil); got != (GPU{}) {
+		t.Errorf("of none: %+v", got)
+	}
+}
