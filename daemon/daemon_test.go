@@ -208,6 +208,9 @@ func TestSettingsOverHTTP(t *testing.T) {
 	if _, answer = h.call("GET", "/api/admin/config", ""); answer["max_concurrent_requests"] != 3.0 {
 		t.Errorf("read back: %v", answer)
 	}
+	if status, answer = h.call("PUT", "/api/admin/config", `{"draft_model": "auto"}`); status != 200 { // reads the settings while they change
+		t.Errorf("a draft model by a word: %d, %v", status, answer)
+	}
 	if status, _ = h.call("PUT", "/api/admin/config", `{"shard_size_mb": 1}`); status != 400 {
 		t.Errorf("a bad value: %d", status)
 	}

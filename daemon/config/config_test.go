@@ -320,3 +320,35 @@ func FuzzPatch(f *testing.F) {
 		}
 	})
 }
+
+// reader reads the settings while a change is verified and made.
+type reader struct {
+	m    *Manager
+	seen []int
+}
+
+func (r *reader) VerifyConfig(Settings, Settings) error {
+	r.seen = append(r.seen, r.m.Get().MaxConcurrentRequests)
+	return nil
+}
+
+func (r *reader) CommitConfig(Settings, Settings) {
+	r.seen = append(r.seen, r.m.Get().MaxConcurrentRequests)
+}
+
+// TestSubscribersMayReadSettings would hang if callbacks were run under the mutex.
+func TestSubscribersMayReadSettings(t *testing.T) {
+	m, err := Load(Options{File: filepath.Join(t.TempDir(), "config.toml")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &reader{m: m}
+	m.Subscribe(r)
+	before := m.Get().MaxConcurrentRequests
+	if _, err := m.Update(func(s *Settings) error { s.MaxConcurrentRequests = before + 1; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(r.seen, []int{before, before + 1}) {
+		t.Errorf("saw %v, want the settings before and after", r.seen)
+	}
+}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,7 +15,7 @@ type Options struct {
 	Flags   map[string]string // by key, as given on the command line
 }
 
-// Subscriber is told of changes. Both methods may not call the Manager.
+// Subscriber is told of changes. Both methods may read the settings, but not change them.
 type Subscriber interface {
 	// VerifyConfig tells whether the change can be made. It must have no effect.
 	VerifyConfig(from, to Settings) error
@@ -26,7 +27,9 @@ type Subscriber interface {
 type Manager struct {
 	opts Options
 
-	mu          sync.Mutex // guards all below; held while subscribers are called
+	changing sync.Mutex // held for a whole change, and while subscribers are called; taken before mu
+
+	mu          sync.Mutex // guards all below; what is changed is changed with both held
 	file        Settings   // what the file says
 	current     Settings   // with variables and flags on top
 	unknown     []string
@@ -71,70 +74,78 @@ func (m *Manager) Subscribe(s Subscriber) {
 // Update applies fn to a copy of the settings, and if all agree saves the file and puts them into effect. A setting
 // that a flag or variable overrides changes now, and the override holds again at the next start.
 func (m *Manager) Update(fn func(*Settings) error) (Change, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	next := m.current.clone()
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	current := m.Get()
+	next := current.clone()
 	if err := fn(&next); err != nil {
 		return Change{}, err
 	}
-	if err := m.verify(next); err != nil {
+	if err := m.verify(current, next); err != nil {
 		return Change{}, err
 	}
 	file := m.file.clone()
 	for _, f := range fields() {
-		if !f.equal(&m.current, &next) {
+		if !f.equal(&current, &next) {
 			f.of(&file).Set(f.of(&next))
 		}
 	}
 	if err := save(m.opts.File, &file); err != nil {
 		return Change{}, core.Errorf(core.CodeInternal, "save settings: %w", err)
 	}
-	m.file = file
-	return m.commit(next), nil
+	return m.commit(file, next, m.unknown), nil
 }
 
 // Save writes the file if it does not exist or does not list every setting, so that a user finds them all there.
 func (m *Manager) Save() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.changing.Lock()
+	defer m.changing.Unlock()
 	return save(m.opts.File, &m.file)
 }
 
 // Reload reads the file again and puts it into effect if all agree.
 func (m *Manager) Reload() (Change, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.changing.Lock()
+	defer m.changing.Unlock()
 	file, next, unknown, err := m.read()
 	if err != nil {
 		return Change{}, err
 	}
-	if err := m.verify(next); err != nil {
+	if err := m.verify(m.Get(), next); err != nil {
 		return Change{}, err
 	}
-	m.file, m.unknown = file, unknown
-	return m.commit(next), nil
+	return m.commit(file, next, unknown), nil
 }
 
-func (m *Manager) verify(next Settings) error {
+// verify asks everybody. m.changing is held.
+func (m *Manager) verify(current, next Settings) error {
 	if err := next.Verify(); err != nil {
 		return err
 	}
-	for _, s := range m.subscribers {
-		if err := s.VerifyConfig(m.current.clone(), next.clone()); err != nil {
+	for _, s := range m.listeners() {
+		if err := s.VerifyConfig(current.clone(), next.clone()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *Manager) commit(next Settings) Change {
-	change := difference(&m.current, &next)
+// commit puts settings into effect and tells everybody. m.changing is held.
+func (m *Manager) commit(file, next Settings, unknown []string) Change {
+	m.mu.Lock()
 	from := m.current
-	m.current = next
-	for _, s := range m.subscribers {
+	m.file, m.current, m.unknown = file, next, unknown
+	m.mu.Unlock()
+	for _, s := range m.listeners() {
 		s.CommitConfig(from.clone(), next.clone())
 	}
-	return change
+	return difference(&from, &next)
+}
+
+func (m *Manager) listeners() []Subscriber {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.subscribers)
 }
 
 // read decodes the file and lays variables and flags on top.

@@ -14,9 +14,6 @@ import (
 
 // namedModel is the model that the setting draft_model names. It may be asked while settings change.
 func (r *Router) namedModel(name string) (core.ModelID, error) {
-	if name == "auto" {
-		return core.ModelID{}, core.Errorf(core.CodeInvalidRequest, "draft_model must name a model").WithParam("draft_model")
-	}
 	id, err := r.Resolve(name)
 	if err != nil {
 		return id, core.Errorf(core.CodeInvalidRequest, "draft_model: %w", err).WithParam("draft_model").
