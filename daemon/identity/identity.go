@@ -2,8 +2,10 @@
 package identity
 
 import (
+	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha512"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -75,6 +77,24 @@ func (i *Identity) Private() ed25519.PrivateKey { return i.key }
 
 // Sign signs message.
 func (i *Identity) Sign(message []byte) []byte { return ed25519.Sign(i.key, message) }
+
+// Shared is the secret that X25519 makes of this key pair and another's public key of 32 bytes.
+func (i *Identity) Shared(public []byte) ([]byte, error) {
+	half := sha512.Sum512(i.key.Seed()) // its first half is the scalar of the Ed25519 key, and X25519 clamps it alike
+	own, err := ecdh.X25519().NewPrivateKey(half[:32])
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	other, err := ecdh.X25519().NewPublicKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	secret, err := own.ECDH(other)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return secret, nil
+}
 
 // String returns the node's id, so that printing an Identity never shows its key.
 func (i *Identity) String() string { return i.NodeID() }

@@ -222,7 +222,7 @@ func (s *Store) ForgetSwarm(ctx context.Context) error {
 		return fmt.Errorf("store: forget swarm: %w", err)
 	}
 	defer tx.Rollback()
-	for _, table := range []string{"invite", "admission", "peer"} {
+	for _, table := range []string{"invite", "admission", "peer", "swarm_change"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
 			return fmt.Errorf("store: forget swarm: %w", err)
 		}

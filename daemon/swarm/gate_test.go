@@ -44,7 +44,7 @@ func probe(t *testing.T, n *node, key networkKey) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.newSession(t.Context(), realm{key, n.current.realm.founder})
+	p, err := s.newSession(t.Context(), firstRealm(key, n.current.realm.founder))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (t *session) greet(ctx context.Context, id peer.ID, name core.PeerID) error
 func (t *session) greeted(s network.Stream) {
 	id := s.Conn().RemotePeer()
 	name, err := nameOf(id)
-	if err != nil || t.book.refuses(name) {
+	if err != nil || t.book.refuses(name) || t.isFormer(s.Conn()) {
 		s.Reset()
 		return
 	}
@@ -66,7 +66,7 @@ func (t *session) introduce(s core.Stream, id peer.ID) (err error) {
 	t.mu.Lock()
 	own := t.own
 	t.mu.Unlock()
-	mine := &record.Greeting{Members: t.members.digest(), Chain: t.members.chain(t.self), Announcement: own, Clock: time.Now().UnixMilli()}
+	mine := &record.Greeting{Members: t.members.digest(), Chain: t.members.chain(t.self), Announcement: own, Clock: time.Now().UnixMilli(), Head: t.changes.head()}
 	if err := out.Send(frameGreeting, mine); err != nil {
 		return err
 	}
@@ -89,6 +89,9 @@ func (t *session) introduce(s core.Stream, id peer.ID) (err error) {
 		if t.learn(s.Peer(), theirs.Announcement) == isBad {
 			return core.Errorf(core.CodeCorrupt, "the announcement of %s is broken", s.Peer())
 		}
+	}
+	if string(theirs.Head) != string(mine.Head) && mine.Head != nil {
+		t.wg.Go(func() { t.tellChange(id, s.Peer()) })
 	}
 	if string(theirs.Members) == string(mine.Members) {
 		return nil

@@ -27,6 +27,7 @@ type guard struct {
 	members *membership
 	book    *book
 	now     func() time.Time
+	former  func(network.Conn) bool // made with a former network key; nil is none
 
 	mu       sync.Mutex
 	expelled map[peer.ID]time.Time // until when
@@ -53,7 +54,7 @@ func (g *guard) serves(id peer.ID) bool {
 // wrap lets handler see the streams of members only.
 func (g *guard) wrap(handler network.StreamHandler) network.StreamHandler {
 	return func(s network.Stream) {
-		if !g.serves(s.Conn().RemotePeer()) {
+		if g.former != nil && g.former(s.Conn()) || !g.serves(s.Conn().RemotePeer()) {
 			s.Reset()
 			return
 		}
@@ -77,6 +78,9 @@ func (g *guard) expel(id peer.ID) {
 func (g *guard) welcome(id peer.ID) bool {
 	name, err := nameOf(id)
 	if err != nil || g.book.refuses(name) {
+		return false
+	}
+	if g.members.wasPutOut(name) {
 		return false
 	}
 	if g.members.belongs(name) {

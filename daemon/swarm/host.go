@@ -20,7 +20,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
-	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -60,8 +59,11 @@ func (s *session) newHost(listen []multiaddr.Multiaddr) (host.Host, error) {
 	options := []libp2p.Option{
 		libp2p.Identity(private), libp2p.UserAgent("shoal/" + s.cfg.Version), libp2p.DisableMetrics(),
 		libp2p.ResourceManager(limits), libp2p.ConnectionManager(conns), libp2p.ConnectionGater(s.guard),
-		libp2p.Security(noise.ID, secureTCP(s.key)), libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(s.sealedQUIC),
+		libp2p.Security(string(s.realm.noiseID(s.key)), secureTCP(s.key)), libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(s.sealedQUIC),
 		libp2p.EnableRelay(), libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
+	}
+	for _, former := range s.realm.formerKeys() { // for members that were away: see handover.go
+		options = append(options, libp2p.Security(string(s.realm.noiseID(former)), secureTCP(former)))
 	}
 	if len(listen) == 0 {
 		options = append(options, libp2p.NoListenAddrs)

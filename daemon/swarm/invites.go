@@ -38,7 +38,7 @@ func (s *Swarm) NewInvite(ctx context.Context, ttl time.Duration) (admin.Network
 	id, secret := invite.NewID()
 	now := time.Now().Truncate(time.Second)
 	code, err := invite.Encode(invite.Invite{
-		NetworkKey: t.key, Founder: t.realm.founder, Issuer: s.self, Addresses: t.callable(), Anchors: t.anchorAddresses(),
+		Network: t.net, NetworkKey: t.key, Founder: t.realm.founder, Issuer: s.self, Addresses: t.callable(), Anchors: t.anchorAddresses(),
 		ID: id, Secret: secret, Expires: now.Add(ttl),
 	})
 	if err != nil {

@@ -72,8 +72,8 @@ func TestEachInviteThatIsRefusedSaysWhy(t *testing.T) {
 		{"just expired", altered(t, good.Code, func(i *invite.Invite) { i.ID, i.Secret = expired, secret }), core.CodeInviteExpired},
 		{"used", used.Code, core.CodeInviteUsed},
 		{"revoked", revoked.Code, core.CodeInviteRevoked},
-		{"wrong secret", altered(t, good.Code, func(i *invite.Invite) { i.Secret[0]++ }), core.CodeUnauthorized},
-		{"wrong id", altered(t, good.Code, func(i *invite.Invite) { i.ID, _ = invite.NewID() }), core.CodeUnauthorized},
+		{"wrong secret", altered(t, good.Code, func(i *invite.Invite) { i.Secret[0]++ }), core.CodeNotFound},
+		{"wrong id", altered(t, good.Code, func(i *invite.Invite) { i.ID, _ = invite.NewID() }), core.CodeNotFound},
 		{"wrong key", altered(t, good.Code, func(i *invite.Invite) { i.NetworkKey[0]++ }), core.CodeNotReady},
 		{"nobody there", altered(t, good.Code, func(i *invite.Invite) { i.Addresses = []multiaddr.Multiaddr{nobody} }), core.CodeNotReady},
 		{"wrong founder", altered(t, good.Code, func(i *invite.Invite) { i.Founder = newNode(t, "other").Self() }), core.CodeCorrupt},
@@ -145,7 +145,7 @@ func TestFinderOfAUsedInviteIsPutOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := finder.saveRealm(t.Context(), realm{networkKey(i.NetworkKey), i.Founder}); err != nil {
+	if err := finder.saveRealm(t.Context(), firstRealm(networkKey(i.NetworkKey), i.Founder)); err != nil {
 		t.Fatal(err)
 	}
 	finder.restart()

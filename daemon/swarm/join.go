@@ -34,7 +34,7 @@ const dialTimeout = 10 * time.Second
 
 // Join takes an invite code, or the multiaddr of a peer in the swarm that the node is in already, dials at once and
 // keeps the peer. Each way a code can be refused has a code of its own: CodeInvalidRequest (no code), CodeCorrupt
-// (damaged), CodeInviteExpired, CodeInviteUsed, CodeInviteRevoked, CodeUnauthorized (unknown to its issuer) and
+// (damaged), CodeInviteExpired, CodeInviteUsed, CodeInviteRevoked, CodeNotFound (unknown to its issuer) and
 // CodeNotReady (nobody answers). A node that is in another swarm with others gets CodeConflict.
 func (s *Swarm) Join(ctx context.Context, code string) (JoinResult, error) {
 	code = strings.TrimSpace(code)
@@ -105,7 +105,10 @@ func (t *session) addressOf(id peer.ID) string {
 func (s *Swarm) joinInvite(ctx context.Context, i invite.Invite) (JoinResult, error) {
 	s.joining.Lock()
 	defer s.joining.Unlock()
-	in := realm{networkKey(i.NetworkKey), i.Founder}
+	in := firstRealm(networkKey(i.NetworkKey), i.Founder)
+	if i.Network != (record.Network{}) {
+		in.net = i.Network
+	}
 	old, err := s.loadRealm(ctx)
 	if err != nil && core.CodeOf(err) != core.CodeCorrupt {
 		return JoinResult{}, err
@@ -115,8 +118,8 @@ func (s *Swarm) joinInvite(ctx context.Context, i invite.Invite) (JoinResult, er
 		return JoinResult{}, err
 	}
 	info := peer.AddrInfo{ID: issuer, Addrs: through(i.Addresses, i.Anchors)}
-	if old != nil && *old == in {
-		t, err := s.await(ctx, in)
+	if old != nil && old.net == in.net && old.key == in.key {
+		t, err := s.await(ctx, *old)
 		if err != nil {
 			return JoinResult{}, err
 		}
@@ -209,6 +212,9 @@ func ask(s core.Stream, i invite.Invite, nickname string) ([]*record.Signed, err
 	case "":
 		return reply.Chain[:min(len(reply.Chain), maxChain)], nil
 	case core.CodeInviteExpired, core.CodeInviteUsed, core.CodeInviteRevoked, core.CodeUnauthorized, core.CodeOverloaded:
+		if c == core.CodeUnauthorized { // that is no matter of the API key
+			c = core.CodeNotFound
+		}
 		return nil, core.Errorf(c, "%s", record.Plain(reply.Message))
 	}
 	return nil, core.Errorf(core.CodeForbidden, "the other PC does not let this one in")
@@ -255,7 +261,7 @@ func (s *Swarm) move(ctx context.Context, i invite.Invite, in realm, chain []*re
 // admits answers who shows an invite. The sender holds the network key but is no member yet.
 func (t *session) admits(raw network.Stream) {
 	id, err := nameOf(raw.Conn().RemotePeer())
-	if err != nil || t.book.refuses(id) {
+	if err != nil || t.book.refuses(id) || t.isFormer(raw.Conn()) || !t.guard.welcome(raw.Conn().RemotePeer()) {
 		raw.Reset()
 		return
 	}

@@ -326,7 +326,7 @@ func TestSleepIsNoticed(t *testing.T) {
 
 func TestSavedKeyThatIsDamagedIsReported(t *testing.T) {
 	n := newNode(t, "n")
-	in := realm{networkKey{1}, n.Self()}
+	in := firstRealm(networkKey{1}, n.Self())
 	if err := n.saveRealm(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,12 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/swarm/record"
 )
 
-// maxMembers bounds a swarm; maxChain is the longest way from a member to the founder.
+// maxMembers bounds a swarm; maxChain is the longest way from a member to the founder; maxAdmitted is how many a member
+// other than the founder may let in.
 const (
-	maxMembers = 1000
-	maxChain   = 32
+	maxMembers  = 1000
+	maxChain    = 32
+	maxAdmitted = 64
 )
 
 // membership knows who belongs: the founder, and everybody whose admission was signed by somebody who belongs.
@@ -24,16 +26,18 @@ type membership struct {
 	founder core.PeerID
 	save    func(record.Admission) // called once for each admission that is new
 
-	mu      sync.Mutex
-	members map[core.PeerID]record.Admission
-	known   map[string]bool // the signatures of members' admissions, which need not be checked again
-	changed chan struct{}   // closed and replaced when somebody is added
+	mu       sync.Mutex
+	members  map[core.PeerID]record.Admission
+	admitted map[core.PeerID]int                    // how many each member let in
+	known    map[string]bool                        // the signatures of members' admissions, which need not be checked again
+	out      map[core.PeerID]func(core.PeerID) bool // who was put out, and who remained then
+	changed  chan struct{}                          // closed and replaced when somebody is added
 }
 
 func newMembership(net record.Network, founder core.PeerID, save func(record.Admission)) *membership {
 	return &membership{
 		net: net, founder: founder, save: save,
-		members: map[core.PeerID]record.Admission{}, known: map[string]bool{}, changed: make(chan struct{}),
+		members: map[core.PeerID]record.Admission{}, known: map[string]bool{}, admitted: map[core.PeerID]int{}, changed: make(chan struct{}),
 	}
 }
 
@@ -73,8 +77,9 @@ func (m *membership) take(waiting []record.Admission) (fresh []record.Admission)
 			if !m.has(a.Issuer) {
 				return false
 			}
-			if !m.has(a.Member) && len(m.members) < maxMembers && m.depth(a.Issuer) < maxChain {
+			if !m.has(a.Member) && len(m.members) < maxMembers && m.depth(a.Issuer) < maxChain && m.mayAdmit(a) {
 				m.members[a.Member] = a
+				m.admitted[a.Issuer]++
 				m.known[string(a.Record.Signature)] = true
 				fresh = append(fresh, a)
 				progress = true
@@ -94,6 +99,59 @@ func (m *membership) has(id core.PeerID) bool {
 	return ok || id == m.founder
 }
 
+// mayAdmit tells whether an issuer who belongs, or belonged, may let a member in. What somebody signs who was put out
+// counts for those only who remained then: it can date an admission as it likes.
+func (m *membership) mayAdmit(a record.Admission) bool {
+	if remained := m.out[a.Issuer]; remained != nil && !remained(a.Member) && m.out[a.Member] == nil {
+		return false
+	}
+	return a.Issuer == m.founder || m.admitted[a.Issuer] < maxAdmitted
+}
+
+// putOut sets who was put out, each with who remained then, and drops those who only belong by the word of them.
+func (m *membership) putOut(out map[core.PeerID]func(core.PeerID) bool) {
+	m.mu.Lock()
+	var list []record.Admission
+	for _, a := range m.members {
+		list = append(list, a)
+	}
+	clear(m.members)
+	clear(m.admitted)
+	clear(m.known)
+	m.out = out
+	m.mu.Unlock()
+	m.take(list)
+}
+
+// wasPutOut tells whether a peer was put out.
+func (m *membership) wasPutOut(id core.PeerID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.out[id] != nil
+}
+
+// names lists the members, the founder among them, in order.
+func (m *membership) names() []core.PeerID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := []core.PeerID{m.founder}
+	for id := range m.members {
+		if m.out[id] == nil {
+			out = append(out, id)
+		}
+	}
+	slices.SortFunc(out, func(a, b core.PeerID) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}
+
+// admission is what let a member in; the founder has none.
+func (m *membership) admission(id core.PeerID) (record.Admission, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.members[id]
+	return a, ok
+}
+
 // depth counts the admissions from a member to the founder.
 func (m *membership) depth(id core.PeerID) (n int) {
 	for id != m.founder {
@@ -107,14 +165,14 @@ func (m *membership) depth(id core.PeerID) (n int) {
 func (m *membership) belongs(id core.PeerID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.has(id)
+	return m.has(id) && m.out[id] == nil
 }
 
 // await waits until a peer is a member; it is false when ctx ends first.
 func (m *membership) await(ctx context.Context, id core.PeerID) bool {
 	for {
 		m.mu.Lock()
-		ok, changed := m.has(id), m.changed
+		ok, changed := m.has(id) && m.out[id] == nil, m.changed
 		m.mu.Unlock()
 		if ok {
 			return true
@@ -157,7 +215,13 @@ func (m *membership) list() []record.Admission {
 func (m *membership) size() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.members) + 1
+	n := 1
+	for id := range m.members {
+		if m.out[id] == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // digest is the same at two nodes that know the same members.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -66,6 +67,12 @@ func (t *session) pathChanged(id peer.ID) {
 	if err != nil {
 		return
 	}
+	if slices.ContainsFunc(t.host.Network().ConnsToPeer(id), t.isFormer) {
+		t.wg.Go(func() {
+			t.tellChange(id, name)
+			t.dropFormer(id)
+		})
+	}
 	now, lan := t.connection(id)
 	if now != connectionNone && !t.members.belongs(name) {
 		t.wg.Go(func() { t.admitOrExpel(id, name) })
@@ -127,6 +134,17 @@ func (t *session) admitOrExpel(id peer.ID, name core.PeerID) {
 	}
 }
 
+// dropFormer closes the connections to a peer that were made with a former network key.
+func (t *session) dropFormer(id peer.ID) {
+	for _, c := range t.host.Network().ConnsToPeer(id) {
+		if t.isFormer(c) {
+			if err := c.Close(); err != nil {
+				t.log.Debug("close a connection", "peer", id, "err", err)
+			}
+		}
+	}
+}
+
 // drop closes the connections to a peer.
 func (t *session) drop(id peer.ID) {
 	if err := t.host.Network().ClosePeer(id); err != nil {
@@ -138,6 +156,9 @@ func (t *session) drop(id peer.ID) {
 func (t *session) connection(id peer.ID) (kind string, lan bool) {
 	kind = connectionNone
 	for _, c := range t.host.Network().ConnsToPeer(id) {
+		if t.isFormer(c) {
+			continue
+		}
 		if !isCircuit(c.RemoteMultiaddr()) {
 			return connectionDirect, isNear(c.RemoteMultiaddr())
 		}

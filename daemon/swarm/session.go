@@ -32,6 +32,7 @@ type session struct {
 
 	book    *book
 	members *membership
+	changes *changes
 	guard   *guard
 	notices *notices
 
@@ -48,6 +49,9 @@ type session struct {
 
 	asking atomic.Bool // Kademlia is asked where a peer is
 	left   int         // holdings that the last announcement had no room for; only announceLoop uses it
+
+	renew  func() // start again with what is saved now
+	putOut func() // leave: this node was put out
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -76,7 +80,10 @@ func (s *Swarm) newSession(ctx context.Context, in realm) (*session, error) {
 	t.book = newBook(peers, s.cfg.Store.SavePeer, time.Now, s.log)
 	t.members = newMembership(t.net, in.founder, func(record.Admission) {})
 	t.book.known = t.knows
+	t.changes = &changes{net: t.net, founder: in.founder}
+	t.renew, t.putOut = s.restart, s.leaveInTheEnd
 	t.guard = newGuard(t.ctx, t.members, t.book, time.Now)
+	t.guard.former = t.isFormer
 	t.notices = newNotices(t.net, time.Now)
 	return t, nil
 }
@@ -101,6 +108,9 @@ func (s *Swarm) start(ctx context.Context, in realm) (_ *session, err error) {
 		return nil, err
 	}
 	t.restore(kept)
+	if err := t.loadChanges(ctx); err != nil {
+		return nil, err
+	}
 	t.book.tidy()
 	for id, info := range t.setAnchors() {
 		t.book.met(id, texts(info.Addrs))
@@ -177,6 +187,7 @@ func (t *session) serve() (err error) {
 	guarded := guardedHost{t.host, t.guard}
 	t.host.SetStreamHandler(memberProtocol, t.greeted)
 	t.host.SetStreamHandler(joinProtocol, t.admits)
+	t.host.SetStreamHandler(handoverProtocol, t.handedOver)
 	t.dht, err = dht.New(t.ctx, guarded, dht.Mode(dht.ModeAutoServer), dht.ProtocolPrefix(protocol.ID("/shoal/"+t.key.tag())),
 		dht.DisableProviders(), dht.DisableValues(), dht.DisableAutoRefresh(), dht.BootstrapPeersFunc(t.anchors))
 	if err != nil {
@@ -218,6 +229,13 @@ func (t *session) run(s *Swarm) {
 		t.wg.Go(loop)
 	}
 	t.poke(t.redial)
+	if last, ok := t.changes.last(); ok { // the node may have stopped between the change and its key
+		if key, ok := t.keyOf(last, nil); ok && key != t.key {
+			if err := t.rekey(key); err != nil {
+				t.log.Warn("take up the new network key", "err", err)
+			}
+		}
+	}
 }
 
 // close ends the session and waits for its goroutines.

@@ -233,12 +233,60 @@ func (s *Swarm) await(ctx context.Context, in realm) (*session, error) {
 type realm struct {
 	key     networkKey
 	founder core.PeerID
+	net     record.Network // of the first key and the founder; it stays when the key changes
+	former  string         // the keys before, the last one first, 32 bytes each
 }
 
-func (in realm) name() record.Network { return record.NetworkOf(in.key, in.founder) }
+// firstRealm is that of a swarm whose key never changed.
+func firstRealm(key networkKey, founder core.PeerID) realm {
+	return realm{key: key, founder: founder, net: record.NetworkOf(key, founder)}
+}
 
-// networkSecret is the name of the network key in the vault; its text is the key in hexadecimal, a space and the
-// founder.
+func (in realm) name() record.Network { return in.net }
+
+// formerKeys lists the keys before, the last one first.
+func (in realm) formerKeys() (out []networkKey) {
+	for at := 0; at+len(networkKey{}) <= len(in.former); at += len(networkKey{}) {
+		out = append(out, networkKey([]byte(in.former[at:at+len(networkKey{})])))
+	}
+	return out
+}
+
+// text is the form in which the vault keeps a realm.
+func (in realm) text() string {
+	text := hex.EncodeToString(in.key[:]) + " " + in.founder.String()
+	if in.former != "" || in.net != record.NetworkOf(in.key, in.founder) {
+		text += " " + hex.EncodeToString(in.net[:]) + " " + hex.EncodeToString([]byte(in.former))
+	}
+	return text
+}
+
+// parseRealm reads what text wrote. A swarm whose key never changed is kept as its key and its founder.
+func parseRealm(text string) (in realm, ok bool) {
+	fields := strings.Split(text, " ")
+	if len(fields) != 2 && len(fields) != 4 {
+		return in, false
+	}
+	key, err := hex.DecodeString(fields[0])
+	founder, idErr := core.ParsePeerID(fields[1])
+	if err != nil || idErr != nil || len(key) != len(in.key) {
+		return in, false
+	}
+	in = firstRealm(networkKey(key), founder)
+	if len(fields) == 2 {
+		return in, true
+	}
+	net, err := hex.DecodeString(fields[2])
+	former, formerErr := hex.DecodeString(fields[3])
+	if err != nil || formerErr != nil || len(net) != len(in.net) || len(former)%len(key) != 0 || len(former) > maxChanges*len(key) {
+		return in, false
+	}
+	in.net, in.former = record.Network(net), string(former)
+	return in, true
+}
+
+// networkSecret is the name of the network key in the vault; its text is the key in hexadecimal and the founder,
+// and after a change of the key the name of the swarm and the keys before, with spaces between.
 const networkSecret = "network_key"
 
 // loadRealm returns the network that the node is in, or nil.
@@ -250,18 +298,16 @@ func (s *Swarm) loadRealm(ctx context.Context) (*realm, error) {
 	if err != nil {
 		return nil, err
 	}
-	keyText, founderText, _ := strings.Cut(text.Reveal(), " ")
-	key, err := hex.DecodeString(keyText)
-	founder, idErr := core.ParsePeerID(founderText)
-	if err != nil || idErr != nil || len(key) != len(networkKey{}) {
+	in, ok := parseRealm(text.Reveal())
+	if !ok {
 		return nil, core.Errorf(core.CodeCorrupt, "the saved network key is damaged").
 			WithHint("Leave the swarm and join it again with a new invite.")
 	}
-	return &realm{networkKey(key), founder}, nil
+	return &in, nil
 }
 
 func (s *Swarm) saveRealm(ctx context.Context, in realm) error {
-	return s.cfg.Vault.Set(ctx, networkSecret, secret.NewText(hex.EncodeToString(in.key[:])+" "+in.founder.String()))
+	return s.cfg.Vault.Set(ctx, networkSecret, secret.NewText(in.text()))
 }
 
 // found returns the session, and makes this node the founder of a new swarm if it is in none.
@@ -273,14 +319,27 @@ func (s *Swarm) found(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	if in == nil {
-		in = &realm{founder: s.self}
-		rand.Read(in.key[:]) // never fails
+		var key networkKey
+		rand.Read(key[:]) // never fails
+		first := firstRealm(key, s.self)
+		in = &first
 		if err := s.saveRealm(ctx, *in); err != nil {
 			return nil, err
 		}
 		s.restart()
 	}
 	return s.await(ctx, *in)
+}
+
+// leaveInTheEnd leaves the swarm that has put this node out.
+func (s *Swarm) leaveInTheEnd() {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+		defer cancel()
+		if err := s.Leave(ctx); err != nil {
+			s.log.Warn("leave the swarm", "err", err)
+		}
+	}()
 }
 
 // Leave forgets the network key, the members, the peers and the invites. The others still know this node as a member.

@@ -42,6 +42,7 @@ func (s Secret) Hash() []byte {
 
 // Invite is what a code holds.
 type Invite struct {
+	Network    record.Network // name of the swarm; the zero value is the one made of the key
 	NetworkKey [32]byte
 	Founder    core.PeerID           // who made the network
 	Issuer     core.PeerID           // who wrote the invite and lets its finder in
@@ -63,6 +64,9 @@ func NewID() (string, Secret) {
 // Encode writes the code of an invite.
 func Encode(i Invite) (string, error) {
 	body := &record.InviteBody{NetworkKey: i.NetworkKey[:], Secret: i.Secret[:], Expires: i.Expires.Unix()}
+	if i.Network != record.NetworkOf(i.NetworkKey, i.Founder) && i.Network != (record.Network{}) {
+		body.Network = i.Network[:]
+	}
 	var err error
 	if body.Id, err = hex.DecodeString(i.ID); err != nil {
 		return "", core.Errorf(core.CodeInternal, "invite id: %w", err)
@@ -147,6 +151,13 @@ func read(body *record.InviteBody) (i Invite, err error) {
 	i.Expires = time.Unix(body.Expires, 0)
 	if i.Founder, err = record.PeerOf(body.Founder); err != nil {
 		return Invite{}, err
+	}
+	switch len(body.Network) {
+	case 0:
+	case len(i.Network):
+		i.Network = record.Network(body.Network)
+	default:
+		return Invite{}, errDamaged
 	}
 	if i.Issuer, err = record.PeerOf(body.Issuer); err != nil {
 		return Invite{}, err

@@ -496,6 +496,7 @@ type InviteBody struct {
 	Id            []byte                 `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`
 	Secret        []byte                 `protobuf:"bytes,7,opt,name=secret,proto3" json:"secret,omitempty"`
 	Expires       int64                  `protobuf:"varint,8,opt,name=expires,proto3" json:"expires,omitempty"` // seconds since 1970
+	Network       []byte                 `protobuf:"bytes,9,opt,name=network,proto3" json:"network,omitempty"`  // name of the swarm; empty where it is made of the key above
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -584,6 +585,13 @@ func (x *InviteBody) GetExpires() int64 {
 		return x.Expires
 	}
 	return 0
+}
+
+func (x *InviteBody) GetNetwork() []byte {
+	if x != nil {
+		return x.Network
+	}
+	return nil
 }
 
 // JoinRequest shows an invite to its issuer.
@@ -715,6 +723,7 @@ type Greeting struct {
 	Chain         []*Signed              `protobuf:"bytes,2,rep,name=chain,proto3" json:"chain,omitempty"`               // the sender's own, up to one that the founder signed
 	Announcement  *Signed                `protobuf:"bytes,3,opt,name=announcement,proto3" json:"announcement,omitempty"` // its latest, if it has one
 	Clock         int64                  `protobuf:"varint,4,opt,name=clock,proto3" json:"clock,omitempty"`              // the sender's time in milliseconds since 1970; 0 is not told
+	Head          []byte                 `protobuf:"bytes,5,opt,name=head,proto3" json:"head,omitempty"`                 // hash of the last change of the swarm that the sender knows; empty when there is none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -775,6 +784,13 @@ func (x *Greeting) GetClock() int64 {
 		return x.Clock
 	}
 	return 0
+}
+
+func (x *Greeting) GetHead() []byte {
+	if x != nil {
+		return x.Head
+	}
+	return nil
 }
 
 // Members is a part of the admissions a node knows and of where it knows members to be; the last part is marked.
@@ -891,6 +907,229 @@ func (x *Place) GetAddresses() [][]byte {
 	return nil
 }
 
+// ChangeBody puts a member out or names one that may do so.
+type ChangeBody struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`                          // from 1 on
+	Previous      []byte                 `protobuf:"bytes,2,opt,name=previous,proto3" json:"previous,omitempty"`                       // SHA-256 of the payload of the one before; 32 zeros in the first
+	Time          int64                  `protobuf:"varint,3,opt,name=time,proto3" json:"time,omitempty"`                              // seconds since 1970
+	Out           []byte                 `protobuf:"bytes,4,opt,name=out,proto3" json:"out,omitempty"`                                 // public key of who is put out
+	Delegate      []byte                 `protobuf:"bytes,5,opt,name=delegate,proto3" json:"delegate,omitempty"`                       // or of who is named
+	Ephemeral     []byte                 `protobuf:"bytes,6,opt,name=ephemeral,proto3" json:"ephemeral,omitempty"`                     // X25519 key that the network key is sealed with
+	SealedHash    []byte                 `protobuf:"bytes,7,opt,name=sealed_hash,json=sealedHash,proto3" json:"sealed_hash,omitempty"` // SHA-256 of Change.sealed
+	KeyHash       []byte                 `protobuf:"bytes,8,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`          // of the network key from here on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeBody) Reset() {
+	*x = ChangeBody{}
+	mi := &file_record_record_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeBody) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeBody) ProtoMessage() {}
+
+func (x *ChangeBody) ProtoReflect() protoreflect.Message {
+	mi := &file_record_record_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeBody.ProtoReflect.Descriptor instead.
+func (*ChangeBody) Descriptor() ([]byte, []int) {
+	return file_record_record_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ChangeBody) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ChangeBody) GetPrevious() []byte {
+	if x != nil {
+		return x.Previous
+	}
+	return nil
+}
+
+func (x *ChangeBody) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *ChangeBody) GetOut() []byte {
+	if x != nil {
+		return x.Out
+	}
+	return nil
+}
+
+func (x *ChangeBody) GetDelegate() []byte {
+	if x != nil {
+		return x.Delegate
+	}
+	return nil
+}
+
+func (x *ChangeBody) GetEphemeral() []byte {
+	if x != nil {
+		return x.Ephemeral
+	}
+	return nil
+}
+
+func (x *ChangeBody) GetSealedHash() []byte {
+	if x != nil {
+		return x.SealedHash
+	}
+	return nil
+}
+
+func (x *ChangeBody) GetKeyHash() []byte {
+	if x != nil {
+		return x.KeyHash
+	}
+	return nil
+}
+
+// Change is a statement with the network key sealed to each of those who remain.
+type Change struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Statement     *Signed                `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
+	Sealed        []byte                 `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Change) Reset() {
+	*x = Change{}
+	mi := &file_record_record_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Change) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Change) ProtoMessage() {}
+
+func (x *Change) ProtoReflect() protoreflect.Message {
+	mi := &file_record_record_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Change.ProtoReflect.Descriptor instead.
+func (*Change) Descriptor() ([]byte, []int) {
+	return file_record_record_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Change) GetStatement() *Signed {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+func (x *Change) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+// Handover tells a member that was away how the swarm changed; each frame has one change, the last one the key.
+type Handover struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        *Change                `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Last          bool                   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	Chain         []*Signed              `protobuf:"bytes,4,rep,name=chain,proto3" json:"chain,omitempty"` // of who answers, before all: its admissions up to the founder
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Handover) Reset() {
+	*x = Handover{}
+	mi := &file_record_record_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Handover) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Handover) ProtoMessage() {}
+
+func (x *Handover) ProtoReflect() protoreflect.Message {
+	mi := &file_record_record_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Handover.ProtoReflect.Descriptor instead.
+func (*Handover) Descriptor() ([]byte, []int) {
+	return file_record_record_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Handover) GetChange() *Change {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *Handover) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Handover) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *Handover) GetChain() []*Signed {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
 var File_record_record_proto protoreflect.FileDescriptor
 
 const file_record_record_proto_rawDesc = "" +
@@ -936,7 +1175,7 @@ const file_record_record_proto_rawDesc = "" +
 	"\n" +
 	"DemandBody\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
-	"\brequests\x18\x02 \x01(\x03R\brequests\"\xd9\x01\n" +
+	"\brequests\x18\x02 \x01(\x03R\brequests\"\xf3\x01\n" +
 	"\n" +
 	"InviteBody\x12\x1f\n" +
 	"\vnetwork_key\x18\x01 \x01(\fR\n" +
@@ -947,7 +1186,8 @@ const file_record_record_proto_rawDesc = "" +
 	"\aanchors\x18\x05 \x03(\fR\aanchors\x12\x0e\n" +
 	"\x02id\x18\x06 \x01(\fR\x02id\x12\x16\n" +
 	"\x06secret\x18\a \x01(\fR\x06secret\x12\x18\n" +
-	"\aexpires\x18\b \x01(\x03R\aexpires\"Q\n" +
+	"\aexpires\x18\b \x01(\x03R\aexpires\x12\x18\n" +
+	"\anetwork\x18\t \x01(\fR\anetwork\"Q\n" +
 	"\vJoinRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\x12\x1a\n" +
@@ -955,12 +1195,13 @@ const file_record_record_proto_rawDesc = "" +
 	"\tJoinReply\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x120\n" +
-	"\x05chain\x18\x03 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\"\xac\x01\n" +
+	"\x05chain\x18\x03 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\"\xc0\x01\n" +
 	"\bGreeting\x12\x18\n" +
 	"\amembers\x18\x01 \x01(\fR\amembers\x120\n" +
 	"\x05chain\x18\x02 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\x12>\n" +
 	"\fannouncement\x18\x03 \x01(\v2\x1a.shoal.swarm.record.SignedR\fannouncement\x12\x14\n" +
-	"\x05clock\x18\x04 \x01(\x03R\x05clock\"\x8c\x01\n" +
+	"\x05clock\x18\x04 \x01(\x03R\x05clock\x12\x12\n" +
+	"\x04head\x18\x05 \x01(\fR\x04head\"\x8c\x01\n" +
 	"\aMembers\x12:\n" +
 	"\n" +
 	"admissions\x18\x01 \x03(\v2\x1a.shoal.swarm.record.SignedR\n" +
@@ -969,7 +1210,26 @@ const file_record_record_proto_rawDesc = "" +
 	"\x06places\x18\x03 \x03(\v2\x19.shoal.swarm.record.PlaceR\x06places\"=\n" +
 	"\x05Place\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\fR\x06member\x12\x1c\n" +
-	"\taddresses\x18\x02 \x03(\fR\taddressesB0Z.github.com/shoal-p2p/shoal/daemon/swarm/recordb\x06proto3"
+	"\taddresses\x18\x02 \x03(\fR\taddresses\"\xdc\x01\n" +
+	"\n" +
+	"ChangeBody\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1a\n" +
+	"\bprevious\x18\x02 \x01(\fR\bprevious\x12\x12\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\x12\x10\n" +
+	"\x03out\x18\x04 \x01(\fR\x03out\x12\x1a\n" +
+	"\bdelegate\x18\x05 \x01(\fR\bdelegate\x12\x1c\n" +
+	"\tephemeral\x18\x06 \x01(\fR\tephemeral\x12\x1f\n" +
+	"\vsealed_hash\x18\a \x01(\fR\n" +
+	"sealedHash\x12\x19\n" +
+	"\bkey_hash\x18\b \x01(\fR\akeyHash\"Z\n" +
+	"\x06Change\x128\n" +
+	"\tstatement\x18\x01 \x01(\v2\x1a.shoal.swarm.record.SignedR\tstatement\x12\x16\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"\x96\x01\n" +
+	"\bHandover\x122\n" +
+	"\x06change\x18\x01 \x01(\v2\x1a.shoal.swarm.record.ChangeR\x06change\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\x120\n" +
+	"\x05chain\x18\x04 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chainB0Z.github.com/shoal-p2p/shoal/daemon/swarm/recordb\x06proto3"
 
 var (
 	file_record_record_proto_rawDescOnce sync.Once
@@ -983,7 +1243,7 @@ func file_record_record_proto_rawDescGZIP() []byte {
 	return file_record_record_proto_rawDescData
 }
 
-var file_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_record_record_proto_goTypes = []any{
 	(*Signed)(nil),           // 0: shoal.swarm.record.Signed
 	(*AdmissionBody)(nil),    // 1: shoal.swarm.record.AdmissionBody
@@ -997,6 +1257,9 @@ var file_record_record_proto_goTypes = []any{
 	(*Greeting)(nil),         // 9: shoal.swarm.record.Greeting
 	(*Members)(nil),          // 10: shoal.swarm.record.Members
 	(*Place)(nil),            // 11: shoal.swarm.record.Place
+	(*ChangeBody)(nil),       // 12: shoal.swarm.record.ChangeBody
+	(*Change)(nil),           // 13: shoal.swarm.record.Change
+	(*Handover)(nil),         // 14: shoal.swarm.record.Handover
 }
 var file_record_record_proto_depIdxs = []int32{
 	3,  // 0: shoal.swarm.record.AnnouncementBody.holdings:type_name -> shoal.swarm.record.HoldingBody
@@ -1007,11 +1270,14 @@ var file_record_record_proto_depIdxs = []int32{
 	0,  // 5: shoal.swarm.record.Greeting.announcement:type_name -> shoal.swarm.record.Signed
 	0,  // 6: shoal.swarm.record.Members.admissions:type_name -> shoal.swarm.record.Signed
 	11, // 7: shoal.swarm.record.Members.places:type_name -> shoal.swarm.record.Place
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	0,  // 8: shoal.swarm.record.Change.statement:type_name -> shoal.swarm.record.Signed
+	13, // 9: shoal.swarm.record.Handover.change:type_name -> shoal.swarm.record.Change
+	0,  // 10: shoal.swarm.record.Handover.chain:type_name -> shoal.swarm.record.Signed
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_record_record_proto_init() }
@@ -1025,7 +1291,7 @@ func file_record_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_record_proto_rawDesc), len(file_record_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

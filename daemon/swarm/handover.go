@@ -1,0 +1,249 @@
+package swarm
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/secret"
+	"github.com/shoal-p2p/shoal/daemon/swarm/record"
+	"github.com/shoal-p2p/shoal/daemon/swarm/wire"
+)
+
+// handoverProtocol is the only one that is spoken over a connection made with a former network key.
+const handoverProtocol = "/shoal/handover/1"
+
+const frameHandover wire.Kind = 1
+
+// lingerFor is how long a session stays up after the key changed, so that the change reaches those it is connected to.
+const lingerFor = time.Second
+
+// noiseID names the handshake with a key: the first key of a swarm has libp2p's own name, later ones have their tag, so
+// that both ends choose a key they share.
+func (in realm) noiseID(key networkKey) protocol.ID {
+	if record.NetworkOf(key, in.founder) == in.net {
+		return noise.ID
+	}
+	return noise.ID + "/" + protocol.ID(key.tag())
+}
+
+// isFormer tells whether a connection was made with a former network key.
+func (t *session) isFormer(c network.Conn) bool {
+	id := c.ConnState().Security
+	return strings.HasPrefix(string(id), noise.ID) && id != t.realm.noiseID(t.key)
+}
+
+// handOver tells a peer how the swarm changed, once it has shown that it is a member.
+func (t *session) handOver(id peer.ID, name core.PeerID) (err error) {
+	ctx, cancel := context.WithTimeout(t.ctx, talkFor)
+	defer cancel()
+	s, err := t.open(ctx, name, handoverProtocol)
+	if err != nil {
+		return err
+	}
+	defer s.Reset()
+	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	defer stop()
+	var theirs record.Handover
+	if err := receive(wire.NewReader(s, talkFor, 1), frameHandover, &theirs); err != nil {
+		return err
+	}
+	if len(theirs.Chain) > maxChain {
+		return core.Errorf(core.CodeTooLarge, "the way to the founder has %d steps", len(theirs.Chain))
+	}
+	if _, err := t.members.add(theirs.Chain); err != nil {
+		return err
+	}
+	if !t.members.belongs(name) {
+		t.guard.expel(id)
+		t.drop(id)
+		return core.Errorf(core.CodeForbidden, "peer %s is no member", name)
+	}
+	out := wire.NewWriter(s, talkFor)
+	for _, c := range t.changes.records() {
+		if err := out.Send(frameHandover, &record.Handover{Change: c}); err != nil {
+			return err
+		}
+	}
+	if err := out.Send(frameHandover, &record.Handover{Key: t.key[:], Last: true}); err != nil {
+		return err
+	}
+	var done record.Handover // the peer has saved it
+	return receive(wire.NewReader(s, talkFor, 1), frameHandover, &done)
+}
+
+// handedOver hears from a peer how the swarm changed.
+func (t *session) handedOver(raw network.Stream) {
+	name, err := nameOf(raw.Conn().RemotePeer())
+	if err != nil || t.book.refuses(name) || !t.guard.welcome(raw.Conn().RemotePeer()) {
+		raw.Reset()
+		return
+	}
+	s := stream{raw, name}
+	hurry := time.AfterFunc(talkFor, func() { s.Reset() })
+	defer hurry.Stop()
+	if err := t.takeOver(s); err != nil {
+		s.Reset()
+		if t.ctx.Err() == nil {
+			t.log.Debug("hear how the swarm changed", "peer", name, "err", err)
+		}
+		return
+	}
+	s.Close()
+}
+
+func (t *session) takeOver(s core.Stream) error {
+	out, in := wire.NewWriter(s, talkFor), wire.NewReader(s, talkFor, 1)
+	if err := out.Send(frameHandover, &record.Handover{Chain: t.members.chain(t.self)}); err != nil {
+		return err
+	}
+	var list []*record.Change
+	for {
+		var m record.Handover
+		if err := receive(in, frameHandover, &m); err != nil {
+			return err
+		}
+		if m.Last {
+			if err := t.takeChanges(list, m.Key); err != nil {
+				return err
+			}
+			return out.Send(frameHandover, &record.Handover{Last: true})
+		}
+		if m.Change == nil || len(list) >= maxChanges {
+			return core.Errorf(core.CodeInvalidRequest, "a handover without end")
+		}
+		list = append(list, m.Change)
+	}
+}
+
+// takeChanges follows a row of changes that somebody told. key is the network key at its end, if the teller gave it:
+// whoever it is, the row says which key is right.
+func (t *session) takeChanges(list []*record.Change, key []byte) error {
+	better, err := t.changes.merge(list)
+	if err != nil {
+		return err
+	}
+	last, ok := t.changes.last()
+	if !ok || !better && record.HashKey(t.key) == last.KeyHash {
+		return nil
+	}
+	if better {
+		if err := t.cfg.Store.SaveChanges(t.ctx, encodeChanges(t.changes.records())); err != nil {
+			return err
+		}
+		t.apply()
+	}
+	if _, out := t.changes.standing().out[t.self]; out {
+		t.log.Warn("this PC was put out of the swarm", "by", last.By)
+		t.wg.Go(func() { t.linger(t.putOut) })
+		return nil
+	}
+	next, ok := t.keyOf(last, key)
+	if !ok {
+		t.log.Warn("the network key has changed and nobody has told it yet", "change", last.Number)
+		return nil
+	}
+	if better && t.host != nil {
+		t.tellChanges()
+	}
+	if next == t.key {
+		return nil
+	}
+	return t.rekey(next)
+}
+
+// keyOf is the network key that a change made: the one sealed to this node, or the one that a peer told.
+func (t *session) keyOf(a record.Alteration, told []byte) (networkKey, bool) {
+	if record.HashKey(t.key) == a.KeyHash {
+		return t.key, true
+	}
+	if key, ok := a.Key(t.cfg.Identity); ok {
+		return key, true
+	}
+	if len(told) == len(networkKey{}) && record.HashKey(networkKey(told)) == a.KeyHash {
+		return networkKey(told), true
+	}
+	return networkKey{}, false
+}
+
+// apply puts the row of changes into force: who was put out is no member, and its connections end.
+func (t *session) apply() {
+	s := t.changes.standing()
+	t.members.putOut(s.remaining())
+	for id := range s.out {
+		t.book.forget(id)
+		t.notices.forget(id)
+		if p, err := peerOf(id); err == nil && t.host != nil {
+			t.drop(p)
+		}
+	}
+	t.poke(t.tell)
+}
+
+// rekey saves a new network key and has the node start again with it. Invites that carry a former key are void.
+func (t *session) rekey(next networkKey) error {
+	if err := t.cfg.Store.RevokeInvites(t.ctx); err != nil {
+		return err
+	}
+	in := t.realm
+	in.former, in.key = string(t.key[:])+in.former, next
+	if len(in.former) > maxChanges*len(next) {
+		in.former = in.former[:maxChanges*len(next)]
+	}
+	if err := t.cfg.Vault.Set(t.ctx, networkSecret, secret.NewText(in.text())); err != nil {
+		return err
+	}
+	t.log.Info("the network key has changed")
+	t.wg.Go(func() { t.linger(t.renew) })
+	return nil
+}
+
+// linger gives what was told time to arrive before the session ends.
+func (t *session) linger(then func()) {
+	select {
+	case <-time.After(lingerFor):
+		then()
+	case <-t.ctx.Done():
+	}
+}
+
+// tellChanges sends the newest change to everybody and hands it over to those who are connected.
+func (t *session) tellChanges() {
+	for _, id := range t.host.Network().Peers() {
+		if name, err := nameOf(id); err == nil && t.members.belongs(name) {
+			t.wg.Go(func() { t.tellChange(id, name) })
+		}
+	}
+}
+
+func (t *session) tellChange(id peer.ID, name core.PeerID) {
+	if err := t.handOver(id, name); err != nil && t.ctx.Err() == nil {
+		t.log.Debug("tell a peer how the swarm changed", "peer", name, "err", err)
+	}
+}
+
+// alter makes a change, by this node, of the swarm.
+func (t *session) alter(out, delegate core.PeerID) error {
+	a := t.changes.next()
+	a.By, a.Out, a.Delegate, a.Time = t.self, out, delegate, time.Now()
+	if err := t.changes.standing().allows(t.realm.founder, a); err != nil {
+		return err
+	}
+	key, remaining := t.key, slices.DeleteFunc(t.members.names(), func(id core.PeerID) bool { return id == out })
+	if !out.IsZero() {
+		rand.Read(key[:]) // never fails
+	}
+	a, err := record.Alter(t.cfg.Identity, t.net, a, key, remaining)
+	if err != nil {
+		return err
+	}
+	return t.takeChanges(append(t.changes.records(), a.Record), key[:])
+}
