@@ -75,6 +75,7 @@ func TestNewsAreToldAtOnce(t *testing.T) {
 			t.Errorf("%d announcements after a change, want 2", len(e.said))
 		}
 		time.Sleep(announceEvery + time.Second)
+		synctest.Wait()
 		if len(e.said) != 3 {
 			t.Errorf("%d announcements after the rhythm, want 3", len(e.said))
 		}

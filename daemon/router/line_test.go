@@ -145,24 +145,26 @@ func TestOneRequesterDoesNotHoldUpTheNext(t *testing.T) {
 func TestOneRequesterMayNotFillTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLine(1, 8)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		refused := make(chan error, 20)
 		for range 20 {
 			go func() {
-				if err := l.enter(t.Context(), "busy"); err != nil {
+				if err := l.enter(ctx, "busy"); err != nil {
 					refused <- err
 				}
 			}()
 		}
 		synctest.Wait()
 		if len(refused) != 20-1-6 || core.CodeOf(<-refused) != core.CodeOverloaded {
-			t.Errorf("%d of 20 were refused, want all but one that runs and six that wait", len(refused)+1)
+			t.Fatalf("%d of 20 were refused, want all but one that runs and six that wait", len(refused)+1)
 		}
 		entered := make(chan error)
-		go func() { entered <- l.enter(t.Context(), "next") }()
+		go func() { entered <- l.enter(ctx, "next") }()
 		synctest.Wait()
 		l.leave("busy")
 		if err := <-entered; err != nil {
-			t.Errorf("another one: %v", err)
+			t.Fatalf("another one: %v", err)
 		}
 		l.leave("next")
 		for range 6 {

@@ -79,6 +79,7 @@ func TestWatchTellsEachStateOnce(t *testing.T) {
 			t.Errorf("without libraries: %+v", s)
 		}
 		time.Sleep(3 * retryAfter)
+		synctest.Wait()
 		if w.Status().State != Ready || w.Version() != "v1" || !slices.Equal(states, []string{Missing, Ready}) {
 			t.Errorf("with libraries: %+v, told %v", w.Status(), states)
 		}
