@@ -60,6 +60,12 @@ type Swarm interface {
 	JoinNetwork(ctx context.Context, code string) (admin.Joined, error)
 	Invites(ctx context.Context) ([]admin.Invite, error)
 	RevokeInvite(ctx context.Context, id string) error
+	// Members lists who belongs to the swarm. PutOut makes one none, Delegate lets one put others out, and LeaveSwarm
+	// forgets the swarm, so that this PC can join another.
+	Members(ctx context.Context) []admin.Member
+	PutOut(ctx context.Context, id core.PeerID) error
+	Delegate(ctx context.Context, id core.PeerID) error
+	LeaveSwarm(ctx context.Context) error
 	// AddModel fetches every shard of a model that is not here; DownloadShard fetches one. Both return at once.
 	AddModel(ctx context.Context, id core.ModelID) (admin.Acquiring, error)
 	DownloadShard(ctx context.Context, id core.ModelID, index int) (admin.ShardDownload, error)

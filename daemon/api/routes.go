@@ -76,6 +76,10 @@ func (s *Server) routes() []route {
 		{post, admin + "/join-network", accessKey, s.joinNetwork, false}, // code
 		{get, admin + "/invites", accessRead, s.invites, false},
 		{del, admin + "/invites/:id", accessKey, s.revokeInvite, false},
+		{get, admin + "/members", accessRead, s.members, false},
+		{del, admin + "/members/:id", accessKey, s.putOut, false},
+		{post, admin + "/members/:id/delegate", accessKey, s.delegate, false},
+		{post, admin + "/swarm/leave", accessKey, s.leaveSwarm, false},
 		{post, model + "/add", accessKey, s.addModel, false},
 		{post, model + "/shards/:index/download", accessKey, s.downloadShard, false},
 		{get, admin + "/downloads", accessRead, s.downloads, false},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -72,6 +73,40 @@ func (s *Server) revokeInvite(c *call) error {
 		return err
 	}
 	c.JSON(http.StatusOK, map[string]string{"status": "revoked", "id": id})
+	return nil
+}
+
+func (s *Server) members(c *call) error {
+	c.JSON(http.StatusOK, list(s.node.Members(c.ctx())))
+	return nil
+}
+
+func (s *Server) putOut(c *call) error {
+	return s.ofMember(c, "put_out", s.node.PutOut)
+}
+
+func (s *Server) delegate(c *call) error {
+	return s.ofMember(c, "named", s.node.Delegate)
+}
+
+// ofMember does something with the member that the path names.
+func (s *Server) ofMember(c *call, status string, do func(context.Context, core.PeerID) error) error {
+	id, err := core.ParsePeerID(c.Param("id"))
+	if err != nil {
+		return core.Errorf(core.CodeNotFound, "there is no member of that id").WithParam("id")
+	}
+	if err := do(c.ctx(), id); err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, map[string]string{"status": status, "id": id.String()})
+	return nil
+}
+
+func (s *Server) leaveSwarm(c *call) error {
+	if err := s.node.LeaveSwarm(c.ctx()); err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, map[string]string{"status": "left"})
 	return nil
 }
 

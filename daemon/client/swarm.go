@@ -41,6 +41,29 @@ func (c *Client) Invites(ctx context.Context) (out []admin.Invite, err error) {
 	return out, err
 }
 
+// Members implements api.Swarm; it is empty when the node does not answer.
+func (c *Client) Members(ctx context.Context) (out []admin.Member) {
+	if err := c.call(ctx, http.MethodGet, "/api/admin/members", nil, &out); err != nil {
+		return nil
+	}
+	return out
+}
+
+// PutOut implements api.Swarm.
+func (c *Client) PutOut(ctx context.Context, id core.PeerID) error {
+	return c.call(ctx, http.MethodDelete, "/api/admin/members/"+url.PathEscape(id.String()), nil, nil)
+}
+
+// Delegate implements api.Swarm.
+func (c *Client) Delegate(ctx context.Context, id core.PeerID) error {
+	return c.call(ctx, http.MethodPost, "/api/admin/members/"+url.PathEscape(id.String())+"/delegate", nil, nil)
+}
+
+// LeaveSwarm implements api.Swarm.
+func (c *Client) LeaveSwarm(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/api/admin/swarm/leave", nil, nil)
+}
+
 // RevokeInvite implements api.Swarm.
 func (c *Client) RevokeInvite(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, "/api/admin/invites/"+url.PathEscape(id), nil, nil)

@@ -45,6 +45,20 @@ func (n *Swarm) Invites(ctx context.Context) ([]admin.Invite, error) {
 	return n.p.Swarm.Invites(ctx)
 }
 
+// Members implements api.Swarm.
+func (n *Swarm) Members(context.Context) []admin.Member { return n.p.Swarm.Members() }
+
+// PutOut implements api.Swarm.
+func (n *Swarm) PutOut(ctx context.Context, id core.PeerID) error { return n.p.Swarm.PutOut(ctx, id) }
+
+// Delegate implements api.Swarm.
+func (n *Swarm) Delegate(ctx context.Context, id core.PeerID) error {
+	return n.p.Swarm.Delegate(ctx, id)
+}
+
+// LeaveSwarm implements api.Swarm.
+func (n *Swarm) LeaveSwarm(ctx context.Context) error { return n.p.Swarm.Leave(ctx) }
+
 // RevokeInvite implements api.Swarm.
 func (n *Swarm) RevokeInvite(ctx context.Context, id string) error {
 	return n.p.Swarm.RevokeInvite(ctx, id)

@@ -74,6 +74,33 @@ func (n *Node) Invites(context.Context) ([]admin.Invite, error) {
 	}, nil
 }
 
+// Members implements api.Swarm.
+func (n *Node) Members(context.Context) []admin.Member {
+	id, err := core.ParsePeerID(Peer)
+	if err != nil {
+		return nil
+	}
+	return []admin.Member{{NodeID: id, Nickname: "attic", Role: admin.RoleMember, AdmittedBy: id, Connection: admin.ConnectionDirect}}
+}
+
+// PutOut implements api.Swarm; the only member is Peer.
+func (n *Node) PutOut(_ context.Context, id core.PeerID) error {
+	n.calls.Add(1)
+	if id.String() != Peer {
+		return core.Errorf(core.CodeNotFound, "%s is no member of this swarm", id)
+	}
+	return nil
+}
+
+// Delegate implements api.Swarm; the only member is Peer.
+func (n *Node) Delegate(ctx context.Context, id core.PeerID) error { return n.PutOut(ctx, id) }
+
+// LeaveSwarm implements api.Swarm.
+func (n *Node) LeaveSwarm(context.Context) error {
+	n.calls.Add(1)
+	return nil
+}
+
 // RevokeInvite implements api.Swarm; the invite Inviter is used.
 func (n *Node) RevokeInvite(_ context.Context, id string) error {
 	n.calls.Add(1)
