@@ -40,6 +40,9 @@ type cli struct {
 	Unload     unloadCmd     `cmd:"" help:"Take a model out of memory."`
 	Rm         rmCmd         `cmd:"" help:"Delete a model from this PC."`
 	Invite     inviteCmd     `cmd:"" help:"Write a code that lets one PC into your swarm."`
+	Members    membersCmd    `cmd:"" help:"List who belongs to your swarm."`
+	PutOut     putOutCmd     `cmd:"" help:"Put a member out of your swarm."`
+	Leave      leaveCmd      `cmd:"" help:"Leave your swarm."`
 	Join       joinCmd       `cmd:"" help:"Join a swarm with an invite code."`
 	Peers      peersCmd      `cmd:"" help:"List the other PCs of the swarm."`
 	Plan       planCmd       `cmd:"" help:"Explain which PCs would run a model, and how fast."`
