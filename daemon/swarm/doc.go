@@ -9,6 +9,21 @@
 // A peer that misbehaved is refused for an hour.
 //
 // An invite code carries the network key and a secret that its issuer takes once. A code that leaks before it is used
-// lets its finder in, until it expires or is revoked; a code that leaks afterwards opens the first door only. A key
-// cannot be changed without making a new swarm.
+// lets its finder in, until it expires or is revoked; a code that leaks afterwards opens the first door only.
+//
+// # Who is put out
+//
+// The founder, and members that it names, put a member out by a change: a signed statement that names the change before
+// it, so that all changes form one row, with a new network key sealed to each who remains. Where two rows exist every
+// node follows the same one (see changes). A host accepts former keys over TCP for one purpose: to hand the row and the
+// key over to a member that was away (/shoal/handover/1). Invites of before are void. A PC that was put out is not told:
+// it finds nobody any more. A PC that leaves forgets the swarm; the others go on to list it.
+//
+// # Protocols
+//
+//	/shoal/member/1     greeting: admissions, announcement, clock, newest change
+//	/shoal/join/1       an invite is shown
+//	/shoal/handover/1   the row of changes
+//	/shoal/announce/1   gossip: what nodes tell of themselves
+//	/shoal/admit/1      gossip: new members
 package swarm
