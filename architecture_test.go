@@ -28,8 +28,9 @@ var layers = []struct {
 }{
 	{folder: "daemon/core", std: true, only: []string{}, reason: "the words of the domain depend on nothing"},
 	{folder: "daemon/admin", std: true, only: []string{"daemon/core"}, reason: "the shapes of the admin API are data, which the screen shares with the node"},
+	{folder: "daemon/bell", std: true, only: []string{}, reason: "what wakes a loop knows no loop"},
 	{folder: "daemon/gguf", only: []string{"daemon/core"}, reason: "the file format is pure"},
-	{folder: "daemon/event", only: []string{"daemon/core"}, reason: "events know nobody who sends or reads them"},
+	{folder: "daemon/event", only: []string{"daemon/core", "daemon/bell"}, reason: "events know nobody who sends or reads them"},
 	{folder: "daemon/atomicfile", only: []string{"daemon/core"}, reason: "a file written whole depends on nothing"},
 	{folder: "daemon/config", only: []string{"daemon/core", "daemon/atomicfile"}, reason: "settings know nobody who uses them"},
 	{folder: "daemon/plan", std: true, only: []string{"daemon/core"}, reason: "a plan is computed from what it is given and nothing else"},
@@ -42,11 +43,11 @@ var layers = []struct {
 	{folder: "daemon/engine/runtime", only: []string{"daemon/core", "daemon/engine"}, reason: "finding and watching the libraries knows nothing of models or settings"},
 	{folder: "daemon/router", only: []string{"daemon/core", "daemon/admin", "daemon/memory", "daemon/library", "daemon/chat", "daemon/pipeline", "daemon/plan", "daemon/engine", "daemon/provider", "daemon/config"}, reason: "a request is taken its way without a look at the API or the wiring"},
 	{folder: "daemon/control", never: []string{"daemon/api", "daemon/client", "daemon/chat", "daemon/pipeline", "daemon/shard"}, reason: "what a user asks is answered by the parts, whoever asks"},
-	{folder: "daemon/catalog", only: []string{"daemon/core", "daemon/admin", "daemon/library", "daemon/transfer", "daemon/store"}, reason: "which models there are is known without running any"},
-	{folder: "daemon/presence", only: []string{"daemon/core", "daemon/hardware", "daemon/config"}, reason: "what is told of this node is gathered through ports"},
+	{folder: "daemon/catalog", only: []string{"daemon/core", "daemon/bell", "daemon/admin", "daemon/library", "daemon/transfer", "daemon/store"}, reason: "which models there are is known without running any"},
+	{folder: "daemon/presence", only: []string{"daemon/core", "daemon/bell", "daemon/hardware", "daemon/config"}, reason: "what is told of this node is gathered through ports"},
 	{folder: "daemon/engine/worker", never: []string{"daemon/engine/llama"}, reason: "the node must start where libffi is absent; only shoal-worker links llama.cpp"},
 	{folder: "daemon", never: []string{"app", "ui", "packaging", "fyne.io"}, reason: "the daemon does not know it has a screen"},
-	{folder: "ui", only: []string{"daemon/core", "daemon/admin", "assets"}, never: []string{"net/http", "fyne.io/fyne/v2/app"}, reason: "the screen does not know there is a network, and is drawn in tests without a display"},
+	{folder: "ui", only: []string{"daemon/core", "daemon/bell", "daemon/admin", "assets"}, never: []string{"net/http", "fyne.io/fyne/v2/app"}, reason: "the screen does not know there is a network, and is drawn in tests without a display"},
 	{folder: "assets", std: true, only: []string{}, reason: "assets are data"},
 }
 

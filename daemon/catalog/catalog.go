@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
+	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/library"
 	"github.com/shoal-p2p/shoal/daemon/store"
@@ -45,22 +46,17 @@ type Config struct {
 // Catalog is safe for concurrent use. Models of others are introduced while Run runs.
 type Catalog struct {
 	cfg Config
-	met chan struct{} // others announce something else; holds one
+	met bell.Bell // others announce something else
 
 	mu    sync.Mutex // guards index
 	index holderIndex
 }
 
 // New makes a Catalog.
-func New(cfg Config) *Catalog { return &Catalog{cfg: cfg, met: make(chan struct{}, 1)} }
+func New(cfg Config) *Catalog { return &Catalog{cfg: cfg, met: bell.New()} }
 
 // Met says that peers came, went or announced something.
-func (c *Catalog) Met() {
-	select {
-	case c.met <- struct{}{}:
-	default:
-	}
-}
+func (c *Catalog) Met() { c.met.Ring() }
 
 // Hide keeps a model that the user deleted, and others may hold, out of the list until Show.
 func (c *Catalog) Hide(ctx context.Context, id core.ModelID) error {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -31,8 +32,8 @@ type Bus struct {
 // watcher is one subscriber. Its queue is guarded by the bus's mutex.
 type watcher struct {
 	queue []core.Event
-	lost  int           // events dropped since the subscriber was last told
-	wake  chan struct{} // holds one token while the queue may have something
+	lost  int       // events dropped since the subscriber was last told
+	wake  bell.Bell // the queue may have something
 }
 
 // Publish gives the event the next id, keeps it for replay and queues it for every subscriber. It never blocks.
@@ -70,16 +71,13 @@ func (w *watcher) push(e core.Event) {
 		w.lost++
 	}
 	w.queue = append(w.queue, e)
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.wake.Ring()
 }
 
 // Subscribe returns the kept events with an id above since, then every new one, until ctx ends; then the channel is
 // closed.
 func (b *Bus) Subscribe(ctx context.Context, since uint64) <-chan core.Event {
-	w := &watcher{wake: make(chan struct{}, 1)}
+	w := &watcher{wake: bell.New()}
 	b.mu.Lock()
 	for _, e := range b.ring {
 		if e.ID > since {

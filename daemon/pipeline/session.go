@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/swarm/wire"
@@ -159,7 +160,7 @@ func (s *session) setUp(group *sync.WaitGroup) error {
 	}
 	group.Go(s.watch)
 	group.Go(s.send)
-	answers := make(chan struct{}, 1)
+	answers := bell.New()
 	group.Go(func() { s.call(answers) })
 	group.Go(func() { s.pulse(answers) })
 	select {

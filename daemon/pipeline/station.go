@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
@@ -21,7 +22,7 @@ const (
 type station struct {
 	window engine.Window
 	shape  engine.Shape
-	wake   chan struct{} // holds one
+	wake   bell.Bell
 
 	// Used by run's goroutine.
 	rowTime  time.Duration // how long a row takes; 0 until a step of some rows has run
@@ -94,7 +95,7 @@ func (s *Server) leave(sh *share) {
 	st.mu.Lock()
 	sh.leaving = true
 	st.mu.Unlock()
-	st.poke()
+	st.wake.Ring()
 	<-sh.left
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,12 +110,12 @@ func (s *Server) drop(st *station) {
 	st.mu.Lock()
 	st.ended = true
 	st.mu.Unlock()
-	st.poke()
+	st.wake.Ring()
 }
 
 func newStation(w engine.Window) *station {
 	shape := w.Shape()
-	st := &station{window: w, shape: shape, wake: make(chan struct{}, 1), context: shape.Context}
+	st := &station{window: w, shape: shape, wake: bell.New(), context: shape.Context}
 	for i := range shape.Sequences {
 		st.free = append(st.free, int32(i))
 	}
@@ -149,19 +150,12 @@ func (st *station) grant(peer core.PeerID, o Options) (*share, error) {
 	return sh, nil
 }
 
-func (st *station) poke() {
-	select {
-	case st.wake <- struct{}{}:
-	default:
-	}
-}
-
 // push queues a task of a session.
 func (sh *share) push(t *task) {
 	sh.station.mu.Lock()
 	sh.queue = append(sh.queue, t)
 	sh.station.mu.Unlock()
-	sh.station.poke()
+	sh.station.wake.Ring()
 }
 
 // run is the goroutine that steps the window.

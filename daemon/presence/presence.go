@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
@@ -43,11 +44,11 @@ type Config struct {
 type Presence struct {
 	cfg    Config
 	paused atomic.Bool
-	news   chan struct{} // something to announce; holds one
+	news   bell.Bell // something to announce
 }
 
 // New makes a Presence.
-func New(cfg Config) *Presence { return &Presence{cfg: cfg, news: make(chan struct{}, 1)} }
+func New(cfg Config) *Presence { return &Presence{cfg: cfg, news: bell.New()} }
 
 // Run tells the others when something changed, and now and then, until ctx ends.
 func (p *Presence) Run(ctx context.Context) error {
@@ -63,12 +64,7 @@ func (p *Presence) Run(ctx context.Context) error {
 }
 
 // Changed says that there is something to tell.
-func (p *Presence) Changed() {
-	select {
-	case p.news <- struct{}{}:
-	default:
-	}
-}
+func (p *Presence) Changed() { p.news.Ring() }
 
 // Pause tells the others before it returns that this node does not serve: they plan without it.
 func (p *Presence) Pause(ctx context.Context) {

@@ -72,7 +72,7 @@ func (t *session) dialLoop() {
 				t.redialOne(e)
 				t.book.update(e.ID, func(e *entry) { e.calling = false })
 				if underWay.Add(-1) == dialsAtOnce-1 {
-					t.poke(t.redial)
+					t.redial.Ring()
 				}
 			})
 		}
@@ -201,5 +201,5 @@ func (t *session) dialAll() {
 			t.book.update(e.ID, func(e *entry) { e.tries, e.next = 0, time.Time{} })
 		}
 	}
-	t.poke(t.redial)
+	t.redial.Ring()
 }

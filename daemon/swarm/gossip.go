@@ -91,7 +91,7 @@ func (t *session) learn(from core.PeerID, s *record.Signed) verdict {
 		t.book.met(id, a.Addresses)
 		t.book.update(id, func(e *entry) { e.Nickname = a.Nickname })
 		t.confirmAnchors(a)
-		t.poke(t.tell)
+		t.tell.Ring()
 	}
 	return v
 }
@@ -201,7 +201,7 @@ func (s *Swarm) Announce(a core.Announcement) {
 	t := s.current
 	s.mu.Unlock()
 	if t != nil {
-		t.poke(t.announce)
+		t.announce.Ring()
 	}
 }
 

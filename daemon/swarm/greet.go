@@ -117,7 +117,7 @@ func (t *session) compareClocks(id core.PeerID, millis int64) {
 	} else {
 		t.log.Info("the clock of a peer is right again", "peer", id)
 	}
-	t.poke(t.tell)
+	t.tell.Ring()
 }
 
 // swapMembers tells a peer every member this node knows and hears of those that the peer knows.
@@ -190,7 +190,7 @@ func (t *session) takePlaces(list []*record.Place) error {
 			t.book.met(id, at)
 		}
 	}
-	t.poke(t.redial)
+	t.redial.Ring()
 	return nil
 }
 

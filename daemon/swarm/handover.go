@@ -185,7 +185,7 @@ func (t *session) apply() {
 			t.drop(p)
 		}
 	}
-	t.poke(t.tell)
+	t.tell.Ring()
 }
 
 // rekey saves a new network key and has the node start again with it. Invites that carry a former key are void.

@@ -36,7 +36,7 @@ func (t *session) note(list map[peer.ID]bool, id peer.ID) {
 	t.mu.Lock()
 	list[id] = true
 	t.mu.Unlock()
-	t.poke(t.movedCh)
+	t.movedCh.Ring()
 }
 
 // pathLoop looks at each peer whose connections changed or are in doubt.
@@ -90,10 +90,10 @@ func (t *session) pathChanged(id peer.ID) {
 			e.tries, e.heard = 0, time.Now()
 		}
 	})
-	t.poke(t.tell)
+	t.tell.Ring()
 	switch {
 	case now == connectionNone:
-		t.poke(t.redial)
+		t.redial.Ring()
 	case known.connection == connectionNone || !ok:
 		if t.connected() == 1 { // what cut it off from all is over
 			t.dialAll()
@@ -221,7 +221,7 @@ func (t *session) measure(ctx context.Context, id peer.ID, name core.PeerID) boo
 		e.rtt, e.heard, e.LastSeen = best, time.Now(), time.Now()
 		e.lan = e.lan || best < lanRTT && e.connection == connectionDirect
 	})
-	t.poke(t.tell)
+	t.tell.Ring()
 	return true
 }
 

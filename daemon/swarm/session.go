@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/swarm/record"
 )
@@ -43,9 +44,9 @@ type session struct {
 	announceTopic *pubsub.Topic
 	admitTopic    *pubsub.Topic
 
-	redial   chan struct{} // look at once for peers to dial
-	tell     chan struct{} // publish peer_list
-	announce chan struct{} // publish the own announcement
+	redial   bell.Bell // look at once for peers to dial
+	tell     bell.Bell // publish peer_list
+	announce bell.Bell // publish the own announcement
 
 	asking atomic.Bool // Kademlia is asked where a peer is
 	left   int         // holdings that the last announcement had no room for; only announceLoop uses it
@@ -60,7 +61,7 @@ type session struct {
 	mu      sync.Mutex
 	moved   map[peer.ID]bool // peers whose connections changed
 	doubted map[peer.ID]bool // peers that somebody misses
-	movedCh chan struct{}
+	movedCh bell.Bell
 	own     *record.Signed
 	sockets []io.Closer
 }
@@ -73,8 +74,8 @@ func (s *Swarm) newSession(ctx context.Context, in realm) (*session, error) {
 	}
 	t := &session{
 		cfg: &s.cfg, realm: in, key: in.key, net: in.name(), self: s.self, log: s.log,
-		redial: make(chan struct{}, 1), tell: make(chan struct{}, 1), announce: make(chan struct{}, 1),
-		moved: map[peer.ID]bool{}, doubted: map[peer.ID]bool{}, movedCh: make(chan struct{}, 1),
+		redial: bell.New(), tell: bell.New(), announce: bell.New(),
+		moved: map[peer.ID]bool{}, doubted: map[peer.ID]bool{}, movedCh: bell.New(),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	t.book = newBook(peers, s.cfg.Store.SavePeer, time.Now, s.log)
@@ -179,7 +180,7 @@ func (t *session) keep(a record.Admission) {
 	if err != nil {
 		t.log.Warn("keep a member", "peer", a.Member, "err", err)
 	}
-	t.poke(t.redial)
+	t.redial.Ring()
 }
 
 // serve sets up what answers others: the greeting, Kademlia, gossip and multicast DNS.
@@ -216,7 +217,7 @@ func (f found) HandlePeerFound(info peer.AddrInfo) {
 		return
 	}
 	f.session.book.near(id, texts(info.Addrs))
-	f.session.poke(f.session.redial)
+	f.session.redial.Ring()
 }
 
 // run starts the loops of the session.
@@ -228,7 +229,7 @@ func (t *session) run(s *Swarm) {
 	for _, loop := range []func(){t.dialLoop, t.pathLoop, t.pingLoop, t.watchLoop, t.tellLoop, t.keepLoop, func() { t.announceLoop(s) }} {
 		t.wg.Go(loop)
 	}
-	t.poke(t.redial)
+	t.redial.Ring()
 	if last, ok := t.changes.last(); ok { // the node may have stopped between the change and its key
 		if key, ok := t.keyOf(last, nil); ok && key != t.key {
 			if err := t.rekey(key); err != nil {
@@ -261,23 +262,15 @@ func (t *session) close() {
 	t.book.flush(context.WithoutCancel(t.ctx), t.cfg.Store.DeletePeer)
 }
 
-// poke wakes a loop; one that is awake already looks again.
-func (t *session) poke(loop chan struct{}) {
-	select {
-	case loop <- struct{}{}:
-	default:
-	}
-}
-
-// every runs step at once, then whenever the time has passed or it is poked, until the session ends.
-func (t *session) every(interval time.Duration, poke <-chan struct{}, step func()) {
+// every runs step at once, then whenever the time has passed or the bell rings, until the session ends.
+func (t *session) every(interval time.Duration, wake bell.Bell, step func()) {
 	timer := time.NewTicker(interval)
 	defer timer.Stop()
 	for t.ctx.Err() == nil {
 		step()
 		select {
 		case <-timer.C:
-		case <-poke:
+		case <-wake:
 		case <-t.ctx.Done():
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
+	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/identity"
 	"github.com/shoal-p2p/shoal/daemon/secret"
@@ -51,7 +52,7 @@ type Swarm struct {
 	cfg  Config
 	self core.PeerID
 	log  *slog.Logger
-	wake chan struct{} // the network to be in may have changed
+	wake bell.Bell // the network to be in may have changed
 
 	joining sync.Mutex // one change of network at a time
 
@@ -93,7 +94,7 @@ func New(cfg Config) (*Swarm, error) {
 		cfg.interfaces = interfaceAddrs
 	}
 	return &Swarm{
-		cfg: cfg, self: self, log: cfg.Log, wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		cfg: cfg, self: self, log: cfg.Log, wake: bell.New(), changed: make(chan struct{}),
 		handlers: map[string]func(core.Stream){},
 	}, nil
 }
@@ -180,10 +181,7 @@ func (s *Swarm) set(change func()) {
 // one under way is given to nobody any more.
 func (s *Swarm) restart() {
 	s.set(func() { s.restarts++; s.current, s.failed = nil, nil })
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wake.Ring()
 }
 
 // restarted tells how often restart was called.

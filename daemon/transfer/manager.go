@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/event"
 	"github.com/shoal-p2p/shoal/daemon/shard"
@@ -45,7 +46,7 @@ type Manager struct {
 	mu      sync.Mutex // guards the rest and the tasks; a fetch's mutex may be taken while it is held
 	tasks   map[core.ModelID]*task
 	loaded  bool
-	wake    chan struct{} // holds a token while there may be something to start
+	wake    bell.Bell // there may be something to start
 	running int
 }
 
@@ -65,7 +66,7 @@ type task struct {
 
 // New makes a Manager.
 func New(cfg Config) *Manager {
-	return &Manager{cfg: cfg, down: newLimit(cfg.Download), tasks: map[core.ModelID]*task{}, wake: make(chan struct{}, 1)}
+	return &Manager{cfg: cfg, down: newLimit(cfg.Download), tasks: map[core.ModelID]*task{}, wake: bell.New()}
 }
 
 // Run fetches what is queued, what was left by an earlier run first, until ctx ends.
@@ -75,7 +76,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	var work sync.WaitGroup
 	defer work.Wait()
-	m.nudge()
+	m.wake.Ring()
 	for {
 		select {
 		case <-m.wake:
@@ -112,13 +113,6 @@ func (m *Manager) task(id core.ModelID, digest core.Digest, added time.Time) *ta
 		m.tasks[id] = t
 	}
 	return t
-}
-
-func (m *Manager) nudge() {
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
 }
 
 // startQueued starts the oldest tasks that have something queued.
@@ -195,7 +189,7 @@ func (m *Manager) Add(ctx context.Context, id core.ModelID, manifest core.Digest
 	if len(list) > 0 && t.stop != nil {
 		t.stop() // it starts again with what is new, and goes on where it was
 	}
-	m.nudge()
+	m.wake.Ring()
 	return nil
 }
 
@@ -232,7 +226,7 @@ func (m *Manager) turn(ctx context.Context, id core.ModelID, to string, from ...
 			list = append(list, *d)
 		}
 	}
-	m.nudge()
+	m.wake.Ring()
 	return m.cfg.Store.PutDownloads(ctx, list...)
 }
 

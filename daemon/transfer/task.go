@@ -40,7 +40,7 @@ func (m *Manager) work(ctx context.Context, t *task) {
 	}
 	close(t.ended)
 	m.mu.Unlock()
-	m.nudge()
+	m.wake.Ring()
 }
 
 // settle notes how far the shards of a fetch came. The mutex is held.

@@ -166,9 +166,4 @@ func (s *Shell) companyChanged(peers []admin.PeerInfo) bool {
 }
 
 // refreshSoon asks the node again without waiting for the next tick.
-func (s *Shell) refreshSoon() {
-	select {
-	case s.refresh <- struct{}{}:
-	default: // one is on its way
-	}
-}
+func (s *Shell) refreshSoon() { s.refresh.Ring() }

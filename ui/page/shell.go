@@ -14,6 +14,7 @@ import (
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/lang"
 
+	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/ui"
 	"github.com/shoal-p2p/shoal/ui/model"
@@ -69,7 +70,7 @@ type Shell struct {
 	life    context.Context // ends when Run does
 	stop    context.CancelFunc
 	work    sync.WaitGroup
-	refresh chan struct{}
+	refresh bell.Bell
 
 	// Of the goroutine of Run.
 	fetching bool     // something is being downloaded
@@ -78,7 +79,7 @@ type Shell struct {
 
 // New makes the shell; nothing is asked of the Backend before Run.
 func New(cfg Config) *Shell {
-	s := &Shell{cfg: cfg, refresh: make(chan struct{}, 1)}
+	s := &Shell{cfg: cfg, refresh: bell.New()}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.home, s.chat = newHomePage(s), newChatPage(s)
 	s.models, s.friends, s.settings = newModelsPage(s), newFriendsPage(s), newSettingsPage(s)

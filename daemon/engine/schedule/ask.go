@@ -160,7 +160,7 @@ func (s *Scheduler) answered(a *ask, said []int32, err error, took time.Duration
 	default:
 		a.job.read = a.at
 	}
-	s.poke()
+	s.wake.Ring()
 }
 
 // known cuts a guess before a token that is not in the vocabulary: a Guesser may have some more.

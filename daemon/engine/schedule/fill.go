@@ -31,7 +31,7 @@ func (s *Scheduler) fill(ctx context.Context) {
 	}
 	if s.flying == 0 && s.starving() {
 		s.finishLargest()
-		s.poke()
+		s.wake.Ring()
 	}
 }
 
@@ -245,7 +245,7 @@ func (s *Scheduler) cutStalled(j *job) {
 	j.cut.Store(true)
 	s.stats.Stalled++
 	s.end(j, "", core.Errorf(core.CodeTimeout, "the reply was not read for %s", s.cfg.StallLimit))
-	s.poke()
+	s.wake.Ring()
 }
 
 var _ engine.Runner = (*Scheduler)(nil)

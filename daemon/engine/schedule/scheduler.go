@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
@@ -55,7 +56,7 @@ type Scheduler struct {
 	// trimmed.
 	speculates bool
 
-	wake    chan struct{} // something changed for the loop; holds one
+	wake    bell.Bell     // something changed for the loop
 	landed  chan *flight  // batches that came out of the chain
 	closing chan struct{} // closed by Close
 
@@ -92,7 +93,7 @@ func New(cfg Config) (*Scheduler, error) {
 		shape:      chain.Shape(),
 		speculates: !cfg.NoDrafts && chain.remote() && chain.Shape().CanTrim,
 		cache:      newCache(chain.Shape()),
-		wake:       make(chan struct{}, 1),
+		wake:       bell.New(),
 		landed:     make(chan *flight, depth),
 		closing:    make(chan struct{}),
 		finished:   make(chan struct{}),
@@ -160,7 +161,7 @@ func (s *Scheduler) run(ctx context.Context, j *job, emit func(engine.Sample) er
 	if err := s.enqueue(ctx, j); err != nil {
 		return engine.Finish{}, err
 	}
-	if err := j.pump(ctx, emit, s.poke); err != nil {
+	if err := j.pump(ctx, emit, s.wake.Ring); err != nil {
 		s.abandon(j, err)
 		return engine.Finish{}, err
 	}
@@ -184,7 +185,7 @@ func (s *Scheduler) enqueue(ctx context.Context, j *job) error {
 		return core.Errorf(core.CodeOverloaded, "%d requests are waiting already", s.queue.length)
 	}
 	s.queue.push(j)
-	s.poke()
+	s.wake.Ring()
 	return nil
 }
 
@@ -196,15 +197,7 @@ func (s *Scheduler) abandon(j *job, err error) {
 		s.stats.Cancelled++
 		s.end(j, "", err)
 	}
-	s.poke()
-}
-
-// poke makes the loop look again.
-func (s *Scheduler) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wake.Ring()
 }
 
 // Run schedules until ctx ends or Close is called (nil), or a window dies (core.CodeEngineCrashed). It returns when
