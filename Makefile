@@ -4,6 +4,7 @@
 # make bench  speed against plain llama.cpp: a table, and build/bench.json
 # make demo   three nodes on this PC run a model that none of them holds, step by step
 # make kill   peers are taken away in the middle of replies, 200 times: a table of what the clients got; Linux
+# make mutants  take each guard of the product out in turn, and report those that no test misses; ONLY=regexp for some
 # make lint   format, vet, staticcheck, golangci-lint
 # make generate  the Go code of the protobuf messages; needs protoc and protoc-gen-go v1.36.11
 # make fresh  clone into an empty folder with empty HOME and caches, and run both commands there
@@ -27,7 +28,7 @@ GO_WINDOWS := GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc
 GO_DARWIN := GOOS=darwin GOARCH=arm64 CGO_ENABLED=0
 WITHOUT_SCREEN := ./daemon/... ./app/shoald/... ./app/worker/...
 
-.PHONY: build node window run test unit cross bench demo kill lint generate fresh
+.PHONY: build node window run test unit cross bench demo kill mutants lint generate fresh
 
 build: node window
 
@@ -75,6 +76,10 @@ demo: node
 kill: node
 	go build -o build/shoal-kill ./packaging/kill
 	build/shoal-kill -runtime "$$(packaging/runtime/install.sh)"
+
+mutants:
+	packaging/setup.sh test
+	go run ./packaging/mutants -only '$(ONLY)'
 
 lint:
 	packaging/lint.sh

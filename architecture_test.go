@@ -72,7 +72,7 @@ var owners = []struct{ library, folders string }{
 	{"github.com/mitsuhiko/minijinja/minijinja-go/v2", "daemon/chat"},
 	{"github.com/multiformats", "daemon/swarm"},
 	{"github.com/openai/openai-go/v2", "daemon/api/goclient"},
-	{"github.com/pelletier/go-toml/v2", "daemon/config"},
+	{"github.com/pelletier/go-toml/v2", "daemon/config packaging/mutants"},
 	{"github.com/pressly/goose/v3", "daemon/store"},
 	{"github.com/prometheus/client_golang", "daemon/api"},
 	{"github.com/quic-go/quic-go", "daemon/swarm"},
