@@ -94,6 +94,9 @@ type source struct {
 	folder string
 	test   bool
 	file   *ast.File
+	files  *token.FileSet // where the file's lines are known
+
+	generated bool // by a program, which keeps no budget
 }
 
 // sources parses every Go file, those for other systems too.
@@ -112,8 +115,14 @@ func sources(t *testing.T) []source {
 		}
 		parsed, err := parser.ParseFile(files, name, nil, parser.ParseComments|parser.SkipObjectResolution)
 		name = filepath.ToSlash(name)
-		all = append(all, source{name, path.Dir(name), strings.HasSuffix(name, "_test.go"), parsed})
-		return err
+		if err != nil {
+			return err
+		}
+		all = append(all, source{
+			path: name, folder: path.Dir(name), test: strings.HasSuffix(name, "_test.go"),
+			file: parsed, files: files, generated: ast.IsGenerated(parsed),
+		})
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
