@@ -19,16 +19,16 @@ type backend struct {
 var _ ui.Backend = (*backend)(nil)
 
 // Stats implements ui.Backend.
-func (b *backend) Stats(ctx context.Context) (admin.Stats, error) { return b.node.Stats(ctx), nil }
+func (b *backend) Stats(ctx context.Context) (admin.Stats, error) { return b.node.Stats(ctx) }
 
 // Version implements ui.Backend.
 func (b *backend) Version(ctx context.Context) (admin.Version, error) {
-	return b.node.Version(ctx), nil
+	return b.node.Version(ctx)
 }
 
 // Models implements ui.Backend.
 func (b *backend) Models(ctx context.Context) ([]admin.ModelInfo, error) {
-	return b.node.Models(ctx), nil
+	return b.node.Models(ctx)
 }
 
 // Import implements ui.Backend. The node's setting decides in how many windows the model runs.
@@ -68,7 +68,7 @@ func (b *backend) Resume(ctx context.Context) error { return b.node.Resume(ctx) 
 func (b *backend) Subscribe(ctx context.Context) <-chan core.Event { return b.node.Subscribe(ctx, 0) }
 
 // Peers implements ui.Swarm.
-func (b *backend) Peers(ctx context.Context) ([]admin.PeerInfo, error) { return b.node.Peers(ctx), nil }
+func (b *backend) Peers(ctx context.Context) ([]admin.PeerInfo, error) { return b.node.Peers(ctx) }
 
 // NewInvite implements ui.Swarm.
 func (b *backend) NewInvite(ctx context.Context) (admin.NetworkCode, error) {
@@ -96,7 +96,7 @@ func (b *backend) AddModel(ctx context.Context, id core.ModelID) error {
 
 // Downloads implements ui.Swarm.
 func (b *backend) Downloads(ctx context.Context) ([]admin.Download, error) {
-	return b.node.Downloads(ctx), nil
+	return b.node.Downloads(ctx)
 }
 
 // CancelDownload implements ui.Swarm.
@@ -118,9 +118,9 @@ type configView struct {
 
 // Settings implements ui.Backend.
 func (b *backend) Settings(ctx context.Context) (ui.Settings, error) {
-	raw, err := json.Marshal(b.node.Config(ctx))
+	raw, err := b.node.Config(ctx)
 	if err != nil {
-		return ui.Settings{}, core.Errorf(core.CodeInternal, "read the settings: %w", err)
+		return ui.Settings{}, err
 	}
 	var v configView
 	if err := json.Unmarshal(raw, &v); err != nil {

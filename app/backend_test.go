@@ -17,9 +17,11 @@ type configured struct {
 	settings *config.Manager
 }
 
-func (c *configured) Config(context.Context) any { return c.settings.View() }
+func (c *configured) Config(context.Context) (json.RawMessage, error) {
+	return json.Marshal(c.settings.View())
+}
 
-func (c *configured) SetConfig(_ context.Context, patch []byte) error {
+func (c *configured) SetConfig(_ context.Context, patch json.RawMessage) error {
 	_, err := c.settings.Patch(patch)
 	return err
 }

@@ -119,7 +119,8 @@ func TestFirstStart(t *testing.T) {
 			t.Errorf("%s: %v, %v; want 0600", name, fi, err)
 		}
 	}
-	models := h.Models(t.Context())
+	models, err := h.Models(t.Context())
+	must(t, err)
 	if len(models) != 1 || models[0].ID != "demo" || models[0].Status != admin.StatusReady {
 		t.Fatalf("models %+v, want the demo", models)
 	}
@@ -132,7 +133,7 @@ func TestFirstStart(t *testing.T) {
 	must(t, h.stop())
 
 	again := run(t, setup(t, dir))
-	if models := again.Models(t.Context()); len(models) != 0 {
+	if models, err := again.Models(t.Context()); err != nil || len(models) != 0 {
 		t.Errorf("the deleted demo is back: %v", models)
 	}
 	if again.APIKey() != h.APIKey() || again.identity.NodeID() != h.identity.NodeID() {
@@ -219,7 +220,7 @@ func TestSettingsOverHTTP(t *testing.T) {
 func TestPauseRefusesRequests(t *testing.T) {
 	h := run(t, setup(t, t.TempDir()))
 	must(t, h.Pause(t.Context()))
-	if s := h.Stats(t.Context()); s.State != "paused" {
+	if s, err := h.Stats(t.Context()); err != nil || s.State != "paused" {
 		t.Errorf("state %s", s.State)
 	}
 	if ready, parts := h.Ready(t.Context()); ready {
@@ -238,7 +239,7 @@ func TestWithoutRuntimeTheRestWorks(t *testing.T) {
 	cfg.Flags["runtime"] = t.TempDir() // empty
 	cfg.Flags["worker"] = filepath.Join(t.TempDir(), "none")
 	h := run(t, cfg)
-	if len(h.Models(t.Context())) != 1 {
+	if models, err := h.Models(t.Context()); err != nil || len(models) != 1 {
 		t.Error("models are not listed")
 	}
 	status, answer := h.call("POST", "/v1/chat/completions", `{"model":"demo","messages":[{"role":"user","content":"hi"}]}`)
@@ -278,7 +279,8 @@ func TestGenerateAndEmbed(t *testing.T) {
 	if status, answer = h.call("POST", "/v1/embeddings", `{"model":"demo","input":["a","b"]}`); status != 200 || len(answer["data"].([]any)) != 2 {
 		t.Errorf("embeddings: %d, %v", status, answer)
 	}
-	s := h.Stats(t.Context())
+	s, err := h.Stats(t.Context())
+	must(t, err)
 	if s.RequestsServed != 2 || s.Inference.TokensGenerated < 1 || s.ActiveRequests != 0 || !slices.Equal(s.LoadedModels, []string{"demo"}) {
 		t.Errorf("stats %+v", s)
 	}

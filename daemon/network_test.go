@@ -45,7 +45,9 @@ func soon(t *testing.T, what string, ok func() bool) {
 }
 
 func (h *house) model(id string) (admin.ModelInfo, bool) {
-	for _, m := range h.Models(context.Background()) {
+	models, err := h.Models(context.Background())
+	must(h.t, err)
+	for _, m := range models {
 		if m.ID == id {
 			return m, true
 		}
@@ -78,11 +80,11 @@ func TestGuestUsesTheHostsModel(t *testing.T) {
 	if got != want || route.Kind != core.RouteDistributed || len(route.Peers) != 1 || route.Peers[0] != host.network.swarm.Self() {
 		t.Errorf("the guest got %q over %+v, want %q", got, route, want)
 	}
-	if s := guest.Stats(t.Context()); s.Peers != 1 {
+	if s, err := guest.Stats(t.Context()); err != nil || s.Peers != 1 {
 		t.Errorf("%d peers", s.Peers)
 	}
 	m, _ := host.model("demo")
-	if p := guest.Peers(t.Context()); len(p) != 1 || p[0].HeldShards["demo"] != m.ShardCount || p[0].Engine != host.runtime.Version() || p[0].RAMMB == 0 {
+	if p, err := guest.Peers(t.Context()); err != nil || len(p) != 1 || p[0].HeldShards["demo"] != m.ShardCount || p[0].Engine != host.runtime.Version() || p[0].RAMMB == 0 {
 		t.Errorf("the guest knows of the host: %+v", p)
 	}
 	status, answer := guest.call("GET", "/api/admin/network-map", "")

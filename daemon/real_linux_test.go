@@ -77,7 +77,9 @@ func TestStoryDoesNotDependOnTheCut(t *testing.T) {
 		if status != 200 || !strings.Contains(text, story) {
 			t.Errorf("%d windows: %d, %v", windows, status, answer)
 		}
-		if got := h.Models(t.Context())[1]; got.Windows != windows || got.Status != admin.StatusLoaded {
+		models, err := h.Models(t.Context())
+		must(t, err)
+		if got := models[1]; got.Windows != windows || got.Status != admin.StatusLoaded {
 			t.Errorf("%d windows reported as %d, %s", windows, got.Windows, got.Status)
 		}
 	}

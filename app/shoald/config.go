@@ -86,9 +86,9 @@ func (*configPathCmd) Run(s *session) error {
 }
 
 func settingsOf(ctx context.Context, n api.Node) (map[string]json.RawMessage, error) {
-	text, err := json.Marshal(n.Config(ctx))
+	text, err := n.Config(ctx)
 	if err != nil {
-		return nil, core.Errorf(core.CodeInternal, "read the settings: %w", err)
+		return nil, err
 	}
 	settings := map[string]json.RawMessage{}
 	if err := json.Unmarshal(text, &settings); err != nil {

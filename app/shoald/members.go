@@ -20,7 +20,10 @@ func (c *membersCmd) Run(s *session) error {
 		if c.Delegate != "" {
 			return s.ofMember(c.Delegate, "named", "may put members out now", func(id core.PeerID) error { return n.Delegate(ctx, id) })
 		}
-		members := n.Members(ctx)
+		members, err := n.Members(ctx)
+		if err != nil {
+			return err
+		}
 		return s.show(map[string]any{"members": members}, func(w io.Writer) {
 			fmt.Fprintln(w, "MEMBER\tNAME\tROLE\tCONNECTION\tCLOCK")
 			for _, m := range members {

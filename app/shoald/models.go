@@ -15,7 +15,10 @@ type modelsCmd struct{}
 // Run lists the models.
 func (*modelsCmd) Run(s *session) error {
 	return s.withNode(func(ctx context.Context, n api.Node) error {
-		models := n.Models(ctx)
+		models, err := n.Models(ctx)
+		if err != nil {
+			return err
+		}
 		return s.show(map[string]any{"models": models}, func(w io.Writer) {
 			if len(models) == 0 {
 				fmt.Fprintln(w, "No model is here yet. shoald import FILE.gguf adds one.")

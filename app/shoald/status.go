@@ -37,7 +37,10 @@ func (*statusCmd) Run(s *session) error {
 		return silent{core.CodeNotReady}
 	}
 	ready, parts := n.Ready(s.ctx)
-	stats := n.Stats(s.ctx)
+	stats, err := n.Stats(s.ctx)
+	if err != nil {
+		return err
+	}
 	if err := s.show(status{true, ready, parts, &stats}, func(w io.Writer) { printStatus(w, stats, parts) }); err != nil {
 		return err
 	}

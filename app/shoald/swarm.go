@@ -92,7 +92,10 @@ type peersCmd struct{}
 // Run lists the other nodes.
 func (*peersCmd) Run(s *session) error {
 	return s.withRunning(func(ctx context.Context, n api.Node) error {
-		peers := n.Peers(ctx)
+		peers, err := n.Peers(ctx)
+		if err != nil {
+			return err
+		}
 		return s.show(map[string]any{"peers": peers}, func(w io.Writer) {
 			if len(peers) == 0 {
 				fmt.Fprintln(w, "No other PC is known yet. shoald invite lets one in.")
@@ -236,9 +239,9 @@ func (s *session) follow(ctx context.Context, n api.Node, id core.ModelID, shard
 	report, done := s.progress("Fetching " + id.String())
 	defer done()
 	for {
-		all := n.Downloads(ctx)
-		if s.lost != nil {
-			return s.lost
+		all, err := n.Downloads(ctx)
+		if err != nil {
+			return err
 		}
 		i := slices.IndexFunc(all, func(d admin.Download) bool { return d.ModelID == id.String() })
 		if i < 0 {
@@ -297,7 +300,10 @@ func (c *downloadsCmd) Run(s *session) error {
 				fmt.Fprintf(w, "%s is not fetched any more\n", id)
 			})
 		}
-		list := n.Downloads(ctx)
+		list, err := n.Downloads(ctx)
+		if err != nil {
+			return err
+		}
 		return s.show(map[string]any{"downloads": list}, func(w io.Writer) {
 			if len(list) == 0 {
 				fmt.Fprintln(w, "Nothing is being fetched.")

@@ -25,10 +25,6 @@ type terminal struct {
 	json        bool
 	interactive bool // a person types the input
 	screen      bool // a person sees the output
-
-	// lost is the error of a read that has no error of its own, such as the list of models over a connection that
-	// broke: show returns it instead of showing half an answer.
-	lost error
 }
 
 func newTerminal(in io.Reader, out, errOut io.Writer, asJSON bool) *terminal {
@@ -45,9 +41,6 @@ func isTerminal(stream any) bool {
 
 // show prints v as JSON, or calls text where a person reads.
 func (t *terminal) show(v any, text func(w io.Writer)) error {
-	if t.lost != nil {
-		return t.lost
-	}
 	if t.json {
 		return json.NewEncoder(t.out).Encode(v)
 	}

@@ -90,7 +90,7 @@ func (s *session) running() (api.Node, error) {
 		if url == "" {
 			continue
 		}
-		n := client.New(client.Config{URL: url, Key: place.Key.Reveal(), OnError: func(err error) { s.lost = err }})
+		n := client.New(client.Config{URL: url, Key: place.Key.Reveal()})
 		if n.Alive(s.ctx) == nil {
 			return n, nil
 		}

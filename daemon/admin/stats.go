@@ -253,3 +253,11 @@ type ModelStorage struct {
 	Ready              string      `json:"ready"` // "ready", "downloading", "available" or "incomplete"
 	AllShardsAvailable bool        `json:"all_shards_available"`
 }
+
+// ConfigReloaded is the answer of POST /api/admin/config/reload: the names of the settings that changed.
+type ConfigReloaded struct {
+	Status          string   `json:"status"` // "ok"
+	Changed         int      `json:"changed"`
+	Applied         []string `json:"applied"`
+	RestartRequired []string `json:"restart_required"` // changed, and wait for a restart
+}

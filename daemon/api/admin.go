@@ -37,14 +37,21 @@ func (s *Server) serveMetrics(c *call) error {
 }
 
 func (s *Server) stats(c *call) error {
-	stats := s.node.Stats(c.ctx())
+	stats, err := s.node.Stats(c.ctx())
+	if err != nil {
+		return err
+	}
 	stats.LoadedModels = list(stats.LoadedModels)
 	c.JSON(http.StatusOK, stats)
 	return nil
 }
 
 func (s *Server) version(c *call) error {
-	c.JSON(http.StatusOK, s.node.Version(c.ctx()))
+	version, err := s.node.Version(c.ctx())
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, version)
 	return nil
 }
 
@@ -54,7 +61,11 @@ func (s *Server) apiKey(c *call) error {
 }
 
 func (s *Server) getConfig(c *call) error {
-	c.JSON(http.StatusOK, s.node.Config(c.ctx()))
+	settings, err := s.node.Config(c.ctx())
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, settings)
 	return nil
 }
 
@@ -71,16 +82,12 @@ func (s *Server) putConfig(c *call) error {
 }
 
 func (s *Server) reloadConfig(c *call) error {
-	applied, restart, err := s.node.ReloadConfig(c.ctx())
+	done, err := s.node.ReloadConfig(c.ctx())
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]any{
-		"status":           "ok",
-		"changed":          len(applied) + len(restart),
-		"applied":          list(applied),
-		"restart_required": list(restart),
-	})
+	done.Applied, done.RestartRequired = list(done.Applied), list(done.RestartRequired)
+	c.JSON(http.StatusOK, done)
 	return nil
 }
 
@@ -102,8 +109,7 @@ func (s *Server) resume(c *call) error {
 
 func (s *Server) shutdown(c *call) error {
 	c.JSON(http.StatusOK, map[string]string{"status": "shutting_down"})
-	s.node.Shutdown()
-	return nil
+	return s.node.Shutdown(c.ctx())
 }
 
 // list is never nil, so that JSON shows [] and not null.

@@ -23,7 +23,7 @@ func TestSeedShapes(t *testing.T) {
 		{"GET", "/health", "", `{"status":"ok"}`},
 		{"GET", "/api/admin/api-key", "", `{"api_key":"` + apitest.Key + `"}`},
 		{"PUT", "/api/admin/config", `{"a":1}`, `{"status":"ok"}`},
-		{"POST", "/api/admin/config/reload", "", `{"applied":["max_concurrent_requests"],"changed":1,"restart_required":[],"status":"ok"}`},
+		{"POST", "/api/admin/config/reload", "", `{"status":"ok","changed":1,"applied":["max_concurrent_requests"],"restart_required":[]}`},
 		{"POST", "/api/admin/rescan-shards", "", `{"status":"ok","models_updated":["tiny"],"count":1}`},
 		{"POST", "/api/admin/models/tiny/shards/1/load", "", `{"status":"loaded","model_id":"tiny","shard_index":1,"loaded_shards":[0,1]}`},
 		{"POST", "/api/admin/models/tiny/shards/1/unload", "", `{"status":"unloaded","model_id":"tiny","shard_index":1,"remaining_loaded":[]}`},

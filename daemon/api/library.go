@@ -12,7 +12,11 @@ import (
 )
 
 func (s *Server) models(c *call) error {
-	models := list(s.node.Models(c.ctx()))
+	models, err := s.node.Models(c.ctx())
+	if err != nil {
+		return err
+	}
+	models = list(models)
 	for i := range models {
 		models[i].Shards = list(models[i].Shards)
 		models[i].LoadedShards = list(models[i].LoadedShards)
@@ -22,7 +26,10 @@ func (s *Server) models(c *call) error {
 }
 
 func (s *Server) storage(c *call) error {
-	storage := s.node.Storage(c.ctx())
+	storage, err := s.node.Storage(c.ctx())
+	if err != nil {
+		return err
+	}
 	storage.Models = list(storage.Models)
 	for i := range storage.Models {
 		storage.Models[i].Shards = list(storage.Models[i].Shards)

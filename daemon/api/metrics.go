@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"time"
 
@@ -56,7 +57,11 @@ func newMetrics(node Node) *metrics {
 func nodeGauges(node Node) []prometheus.Collector {
 	gauge := func(name, help string, value func(admin.Stats) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
-			return value(node.Stats(context.Background()))
+			stats, err := node.Stats(context.Background())
+			if err != nil {
+				return math.NaN()
+			}
+			return value(stats)
 		})
 	}
 	return []prometheus.Collector{

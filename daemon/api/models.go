@@ -10,7 +10,11 @@ import (
 
 func (s *Server) listModels(c *call) error {
 	list := openai.Models{Object: "list", Data: []openai.Model{}}
-	for _, m := range s.node.Models(c.ctx()) {
+	models, err := s.node.Models(c.ctx())
+	if err != nil {
+		return err
+	}
+	for _, m := range models {
 		if usable(m) {
 			list.Data = append(list.Data, s.openAIModel(m))
 		}
@@ -24,7 +28,11 @@ func (s *Server) getModel(c *call) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range s.node.Models(c.ctx()) {
+	models, err := s.node.Models(c.ctx())
+	if err != nil {
+		return err
+	}
+	for _, m := range models {
 		if m.ID == id && usable(m) {
 			c.JSON(http.StatusOK, s.openAIModel(m))
 			return nil
@@ -64,9 +72,9 @@ func (s *Server) embeddings(c *call) error {
 	if err != nil {
 		return err
 	}
-	inputs := make([]EmbedInput, len(req.Inputs))
+	inputs := make([]core.EmbedInput, len(req.Inputs))
 	for i, p := range req.Inputs {
-		inputs[i] = EmbedInput{Text: p.Text, Tokens: p.Tokens}
+		inputs[i] = core.EmbedInput{Text: p.Text, Tokens: p.Tokens}
 	}
 	vectors, usage, err := s.node.Embed(c.ctx(), model, inputs)
 	if err != nil {

@@ -13,7 +13,11 @@ import (
 const maxInviteCode = 8 << 10
 
 func (s *Server) peers(c *call) error {
-	peers := list(s.node.Peers(c.ctx()))
+	peers, err := s.node.Peers(c.ctx())
+	if err != nil {
+		return err
+	}
+	peers = list(peers)
 	for i := range peers {
 		peers[i].HostedModels, peers[i].Addresses = list(peers[i].HostedModels), list(peers[i].Addresses)
 	}
@@ -22,7 +26,11 @@ func (s *Server) peers(c *call) error {
 }
 
 func (s *Server) networkMap(c *call) error {
-	c.JSON(http.StatusOK, s.node.NetworkMap(c.ctx()))
+	regions, err := s.node.NetworkMap(c.ctx())
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, regions)
 	return nil
 }
 
@@ -77,7 +85,11 @@ func (s *Server) revokeInvite(c *call) error {
 }
 
 func (s *Server) members(c *call) error {
-	c.JSON(http.StatusOK, list(s.node.Members(c.ctx())))
+	members, err := s.node.Members(c.ctx())
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, list(members))
 	return nil
 }
 
@@ -137,7 +149,11 @@ func (s *Server) downloadShard(c *call) error {
 }
 
 func (s *Server) downloads(c *call) error {
-	downloads := list(s.node.Downloads(c.ctx()))
+	downloads, err := s.node.Downloads(c.ctx())
+	if err != nil {
+		return err
+	}
+	downloads = list(downloads)
 	for i := range downloads {
 		shards := list(downloads[i].Shards)
 		for j := range shards {

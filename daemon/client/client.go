@@ -1,4 +1,4 @@
-// Package client is the Go client of a node's API. It has the methods of api.Node, so that a program can use a
+// Package client is the Go client of a node's API. It has the methods of admin.Node, so that a program can use a
 // node in another process as if it were its own.
 package client
 
@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon/api"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/api/openai"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -22,7 +22,7 @@ import (
 type Config struct {
 	URL string // "http://127.0.0.1:8800"
 	Key string // API key; reads on the same PC work without
-	// OnError hears the errors of the methods of api.Node that return none, such as Models; nil drops them.
+	// OnError hears why the events of Subscribe do not come while the connection is lost; nil drops it.
 	OnError func(error)
 	// Dial connects to the node; nil is the plain way.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -34,7 +34,7 @@ type Client struct {
 	http *http.Client
 }
 
-var _ api.Node = (*Client)(nil)
+var _ admin.Node = (*Client)(nil)
 
 const (
 	maxReply = 64 << 20 // bytes of a reply that is not a stream

@@ -69,20 +69,31 @@ func same(t *testing.T, name string, got, want any) {
 	}
 }
 
+// both checks that a read gives the same from the client and from the node.
+func both(t *testing.T, name string, read func(admin.Node) (any, error), c *client.Client, node *apitest.Node) {
+	t.Helper()
+	got, err := read(c)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	want, _ := read(node)
+	same(t, name, got, want)
+}
+
 func normal(b []byte) string { return strings.ReplaceAll(string(b), "null", "[]") }
 
 func TestReadsEqualTheNode(t *testing.T) {
 	node := &apitest.Node{}
 	c := start(t, node)
 	ctx, tiny := t.Context(), id(t, apitest.OnDisk)
-	same(t, "models", c.Models(ctx), node.Models(ctx))
-	same(t, "storage", c.Storage(ctx), node.Storage(ctx))
-	same(t, "stats", c.Stats(ctx), node.Stats(ctx))
-	same(t, "version", c.Version(ctx), node.Version(ctx))
-	same(t, "config", c.Config(ctx), node.Config(ctx))
-	same(t, "peers", c.Peers(ctx), node.Peers(ctx))
-	same(t, "network map", c.NetworkMap(ctx), node.NetworkMap(ctx))
-	same(t, "downloads", c.Downloads(ctx), node.Downloads(ctx))
+	both(t, "models", func(n admin.Node) (any, error) { return n.Models(ctx) }, c, node)
+	both(t, "storage", func(n admin.Node) (any, error) { return n.Storage(ctx) }, c, node)
+	both(t, "stats", func(n admin.Node) (any, error) { return n.Stats(ctx) }, c, node)
+	both(t, "version", func(n admin.Node) (any, error) { return n.Version(ctx) }, c, node)
+	both(t, "config", func(n admin.Node) (any, error) { return n.Config(ctx) }, c, node)
+	both(t, "peers", func(n admin.Node) (any, error) { return n.Peers(ctx) }, c, node)
+	both(t, "network map", func(n admin.Node) (any, error) { return n.NetworkMap(ctx) }, c, node)
+	both(t, "downloads", func(n admin.Node) (any, error) { return n.Downloads(ctx) }, c, node)
 	got, err := c.Metadata(ctx, tiny)
 	if err != nil {
 		t.Fatal(err)
@@ -113,23 +124,23 @@ func TestSwarmEqualsTheNode(t *testing.T) {
 	node := &apitest.Node{}
 	c := start(t, node)
 	ctx, tiny, far := t.Context(), id(t, apitest.OnDisk), id(t, "far")
-	for name, ask := range map[string]func(api.Swarm) (any, error){
-		"code":       func(s api.Swarm) (any, error) { return s.NetworkCode(ctx, false) },
-		"fresh code": func(s api.Swarm) (any, error) { return s.NetworkCode(ctx, true) },
-		"join":       func(s api.Swarm) (any, error) { return s.JoinNetwork(ctx, apitest.Code) },
-		"join late":  func(s api.Swarm) (any, error) { return s.JoinNetwork(ctx, "swarm://expired") },
-		"invites":    func(s api.Swarm) (any, error) { return s.Invites(ctx) },
-		"revoke":     func(s api.Swarm) (any, error) { return nil, s.RevokeInvite(ctx, strings.Repeat("0", 32)) },
-		"revoke old": func(s api.Swarm) (any, error) { return nil, s.RevokeInvite(ctx, apitest.Inviter) },
-		"add":        func(s api.Swarm) (any, error) { return s.AddModel(ctx, tiny) },
-		"add far":    func(s api.Swarm) (any, error) { return nil, second(s.AddModel(ctx, far)) },
-		"shard":      func(s api.Swarm) (any, error) { return s.DownloadShard(ctx, tiny, 1) },
-		"shard here": func(s api.Swarm) (any, error) { return s.DownloadShard(ctx, tiny, 0) },
-		"cancel":     func(s api.Swarm) (any, error) { return nil, s.CancelDownload(ctx, tiny) },
-		"encrypted":  func(s api.Swarm) (any, error) { return s.EncryptedPipeline(ctx, tiny) },
-		"encrypt":    func(s api.Swarm) (any, error) { return s.SetEncryptedPipeline(ctx, tiny, true) },
-		"plan":       func(s api.Swarm) (any, error) { return s.Plan(ctx, tiny) },
-		"no plan":    func(s api.Swarm) (any, error) { return s.Plan(ctx, far) },
+	for name, ask := range map[string]func(admin.Node) (any, error){
+		"code":       func(s admin.Node) (any, error) { return s.NetworkCode(ctx, false) },
+		"fresh code": func(s admin.Node) (any, error) { return s.NetworkCode(ctx, true) },
+		"join":       func(s admin.Node) (any, error) { return s.JoinNetwork(ctx, apitest.Code) },
+		"join late":  func(s admin.Node) (any, error) { return s.JoinNetwork(ctx, "swarm://expired") },
+		"invites":    func(s admin.Node) (any, error) { return s.Invites(ctx) },
+		"revoke":     func(s admin.Node) (any, error) { return nil, s.RevokeInvite(ctx, strings.Repeat("0", 32)) },
+		"revoke old": func(s admin.Node) (any, error) { return nil, s.RevokeInvite(ctx, apitest.Inviter) },
+		"add":        func(s admin.Node) (any, error) { return s.AddModel(ctx, tiny) },
+		"add far":    func(s admin.Node) (any, error) { return nil, second(s.AddModel(ctx, far)) },
+		"shard":      func(s admin.Node) (any, error) { return s.DownloadShard(ctx, tiny, 1) },
+		"shard here": func(s admin.Node) (any, error) { return s.DownloadShard(ctx, tiny, 0) },
+		"cancel":     func(s admin.Node) (any, error) { return nil, s.CancelDownload(ctx, tiny) },
+		"encrypted":  func(s admin.Node) (any, error) { return s.EncryptedPipeline(ctx, tiny) },
+		"encrypt":    func(s admin.Node) (any, error) { return s.SetEncryptedPipeline(ctx, tiny, true) },
+		"plan":       func(s admin.Node) (any, error) { return s.Plan(ctx, tiny) },
+		"no plan":    func(s admin.Node) (any, error) { return s.Plan(ctx, far) },
 	} {
 		got, err := ask(c)
 		want, wantErr := ask(node)
@@ -149,8 +160,8 @@ func TestWritesReachTheNode(t *testing.T) {
 	for name, do := range map[string]func() error{
 		"set config": func() error { return c.SetConfig(ctx, []byte(`{"a":1}`)) },
 		"reload": func() error {
-			applied, _, err := c.ReloadConfig(ctx)
-			same(t, "applied", applied, []string{"max_concurrent_requests"})
+			done, err := c.ReloadConfig(ctx)
+			same(t, "applied", done.Applied, []string{"max_concurrent_requests"})
 			return err
 		},
 		"load":   func() error { m, err := c.Load(ctx, tiny); same(t, "id", m.ID, apitest.OnDisk); return err },
@@ -184,8 +195,7 @@ func TestWritesReachTheNode(t *testing.T) {
 	if err := c.Resume(ctx); err != nil || node.Paused() || string(node.Patch()) != `{"a":1}` {
 		t.Errorf("resume: %v", err)
 	}
-	c.Shutdown()
-	if !node.Stopped() {
+	if err := c.Shutdown(ctx); err != nil || !node.Stopped() {
 		t.Error("the node was not stopped")
 	}
 }
@@ -304,7 +314,7 @@ func TestStreamThatEndsEarlyIsAnError(t *testing.T) {
 func TestEmbed(t *testing.T) {
 	node := &apitest.Node{}
 	c := start(t, node)
-	for _, inputs := range [][]api.EmbedInput{{{Text: "a"}, {Text: "bc"}}, {{Tokens: []int32{1}}, {Tokens: []int32{1, 2}}}} {
+	for _, inputs := range [][]core.EmbedInput{{{Text: "a"}, {Text: "bc"}}, {{Tokens: []int32{1}}, {Tokens: []int32{1, 2}}}} {
 		got, usage, err := c.Embed(t.Context(), apitest.Loaded, inputs)
 		if err != nil {
 			t.Fatal(err)
@@ -362,13 +372,12 @@ func TestNoNode(t *testing.T) {
 	}
 	url := "http://" + ln.Addr().String()
 	ln.Close()
-	var heard error
-	c := client.New(client.Config{URL: url, OnError: func(err error) { heard = err }})
+	c := client.New(client.Config{URL: url})
 	if err := c.Alive(t.Context()); core.CodeOf(err) != core.CodeNotReady {
 		t.Errorf("got %v", err)
 	}
-	if m := c.Models(t.Context()); m != nil || core.CodeOf(heard) != core.CodeNotReady {
-		t.Errorf("%v, %v", m, heard)
+	if m, err := c.Models(t.Context()); m != nil || core.CodeOf(err) != core.CodeNotReady {
+		t.Errorf("%v, %v", m, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()

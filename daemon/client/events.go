@@ -13,7 +13,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// Subscribe implements api.Control over a WebSocket, and connects again when the connection is lost. The ids of
+// Subscribe implements admin.Control over a WebSocket, and connects again when the connection is lost. The ids of
 // the events are the client's own, so since is not used: the node's replay comes first.
 func (c *Client) Subscribe(ctx context.Context, _ uint64) <-chan core.Event {
 	out := make(chan core.Event, 64)

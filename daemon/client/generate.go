@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/api/openai"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -20,7 +19,7 @@ import (
 // maxEvent bounds one line of a stream.
 const maxEvent = 8 << 20
 
-// Generate implements api.Generator by a stream of chat completions or, for a prompt, plain completions.
+// Generate implements admin.Generator by a stream of chat completions or, for a prompt, plain completions.
 func (c *Client) Generate(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error) {
 	path, body := "/v1/completions", completionBody(req)
 	if req.Messages != nil {
@@ -187,8 +186,8 @@ func tokenLogprob(t openai.TokenLogprob) core.TokenLogprob {
 	return out
 }
 
-// Embed implements api.Generator. The inputs must be all texts or all tokens.
-func (c *Client) Embed(ctx context.Context, model string, inputs []api.EmbedInput) ([][]float32, core.Usage, error) {
+// Embed implements admin.Generator. The inputs must be all texts or all tokens.
+func (c *Client) Embed(ctx context.Context, model string, inputs []core.EmbedInput) ([][]float32, core.Usage, error) {
 	var texts []string
 	var tokens [][]int32
 	for _, in := range inputs {

@@ -11,14 +11,14 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// Import implements api.Library. The path is one of the PC that the node runs on, and must be absolute.
+// Import implements admin.Library. The path is one of the PC that the node runs on, and must be absolute.
 func (c *Client) Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (admin.ModelInfo, error) {
 	in := map[string]any{"path": path, "windows": windows}
 	last, err := c.job(ctx, "/api/admin/models/import", in, progress)
 	return last.Model, err
 }
 
-// Export implements api.Library. The path is one of the PC that the node runs on, and must be absolute.
+// Export implements admin.Library. The path is one of the PC that the node runs on, and must be absolute.
 func (c *Client) Export(ctx context.Context, id core.ModelID, path string, progress func(core.Progress)) error {
 	_, err := c.job(ctx, modelPath(id, "/export"), map[string]any{"path": path}, progress)
 	return err

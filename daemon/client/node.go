@@ -12,12 +12,10 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// get reads path for a method that returns no error.
-func get[T any](ctx context.Context, c *Client, path string) (out T) {
-	if err := c.call(ctx, http.MethodGet, path, nil, &out); err != nil {
-		c.cfg.OnError(err)
-	}
-	return out
+// get reads path.
+func get[T any](ctx context.Context, c *Client, path string) (out T, err error) {
+	err = c.call(ctx, http.MethodGet, path, nil, &out)
+	return out, err
 }
 
 func modelPath(id core.ModelID, rest string) string { return "/api/admin/models/" + id.String() + rest }
@@ -26,7 +24,7 @@ func shardPath(id core.ModelID, index int, rest string) string {
 	return modelPath(id, fmt.Sprintf("/shards/%d%s", index, rest))
 }
 
-// Resolve implements api.Library.
+// Resolve implements admin.Library.
 func (c *Client) Resolve(name string) (core.ModelID, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -37,24 +35,24 @@ func (c *Client) Resolve(name string) (core.ModelID, error) {
 	return out.ID, err
 }
 
-// Models implements api.Library.
-func (c *Client) Models(ctx context.Context) []admin.ModelInfo {
+// Models implements admin.Library.
+func (c *Client) Models(ctx context.Context) ([]admin.ModelInfo, error) {
 	return get[[]admin.ModelInfo](ctx, c, "/api/admin/models")
 }
 
-// Metadata implements api.Library.
+// Metadata implements admin.Library.
 func (c *Client) Metadata(ctx context.Context, id core.ModelID) (out admin.Metadata, err error) {
 	err = c.call(ctx, http.MethodGet, modelPath(id, "/metadata"), nil, &out)
 	return out, err
 }
 
-// Progress implements api.Library.
+// Progress implements admin.Library.
 func (c *Client) Progress(ctx context.Context, id core.ModelID) (out admin.ModelProgress, err error) {
 	err = c.call(ctx, http.MethodGet, modelPath(id, "/status"), nil, &out)
 	return out, err
 }
 
-// Load implements api.Library.
+// Load implements admin.Library.
 func (c *Client) Load(ctx context.Context, id core.ModelID) (admin.ModelInfo, error) {
 	if err := c.call(ctx, http.MethodPost, modelPath(id, "/load"), nil, nil); err != nil {
 		return admin.ModelInfo{}, err
@@ -71,69 +69,68 @@ func (c *Client) Load(ctx context.Context, id core.ModelID) (admin.ModelInfo, er
 	return admin.ModelInfo{}, core.Errorf(core.CodeNotFound, "the model %s was removed meanwhile", id)
 }
 
-// Unload implements api.Library.
+// Unload implements admin.Library.
 func (c *Client) Unload(ctx context.Context, id core.ModelID) (out admin.ModelUnloaded, err error) {
 	err = c.call(ctx, http.MethodPost, modelPath(id, "/unload"), nil, &out)
 	return out, err
 }
 
-// LoadShard implements api.Library.
+// LoadShard implements admin.Library.
 func (c *Client) LoadShard(ctx context.Context, id core.ModelID, index int) (out admin.ShardLoaded, err error) {
 	err = c.call(ctx, http.MethodPost, shardPath(id, index, "/load"), nil, &out)
 	return out, err
 }
 
-// UnloadShard implements api.Library.
+// UnloadShard implements admin.Library.
 func (c *Client) UnloadShard(ctx context.Context, id core.ModelID, index int) (out admin.ShardUnloaded, err error) {
 	err = c.call(ctx, http.MethodPost, shardPath(id, index, "/unload"), nil, &out)
 	return out, err
 }
 
-// LockShard implements api.Library.
+// LockShard implements admin.Library.
 func (c *Client) LockShard(ctx context.Context, id core.ModelID, index int, locked bool) error {
 	return c.call(ctx, http.MethodPut, shardPath(id, index, "/lock"), map[string]bool{"locked": locked}, nil)
 }
 
-// DeleteModel implements api.Library.
+// DeleteModel implements admin.Library.
 func (c *Client) DeleteModel(ctx context.Context, id core.ModelID) error {
 	return c.call(ctx, http.MethodDelete, modelPath(id, ""), nil, nil)
 }
 
-// DeleteShard implements api.Library.
+// DeleteShard implements admin.Library.
 func (c *Client) DeleteShard(ctx context.Context, id core.ModelID, index int) error {
 	return c.call(ctx, http.MethodDelete, shardPath(id, index, ""), nil, nil)
 }
 
-// Rescan implements api.Library.
+// Rescan implements admin.Library.
 func (c *Client) Rescan(ctx context.Context) (out admin.Rescanned, err error) {
 	err = c.call(ctx, http.MethodPost, "/api/admin/rescan-shards", nil, &out)
 	return out, err
 }
 
-// Storage implements api.Library.
-func (c *Client) Storage(ctx context.Context) admin.ShardStorage {
+// Storage implements admin.Library.
+func (c *Client) Storage(ctx context.Context) (admin.ShardStorage, error) {
 	return get[admin.ShardStorage](ctx, c, "/api/admin/shard-storage")
 }
 
-// Stats implements api.Control.
-func (c *Client) Stats(ctx context.Context) admin.Stats {
+// Stats implements admin.Control.
+func (c *Client) Stats(ctx context.Context) (admin.Stats, error) {
 	return get[admin.Stats](ctx, c, "/api/admin/stats")
 }
 
-// Version implements api.Control.
-func (c *Client) Version(ctx context.Context) admin.Version {
+// Version implements admin.Control.
+func (c *Client) Version(ctx context.Context) (admin.Version, error) {
 	return get[admin.Version](ctx, c, "/api/admin/version")
 }
 
-// APIKey implements api.Control: the key the client was made with.
+// APIKey implements admin.Control: the key the client was made with.
 func (c *Client) APIKey() string { return c.cfg.Key }
 
-// Ready implements api.Control. A node that cannot be reached is not ready.
+// Ready implements admin.Control. A node that cannot be reached is not ready.
 func (c *Client) Ready(ctx context.Context) (bool, map[string]string) {
 	response, err := c.send(ctx, http.MethodGet, "/health/ready", nil, "application/json")
 	if err != nil {
-		c.cfg.OnError(err)
-		return false, nil
+		return false, map[string]string{"api": err.Error()}
 	}
 	defer response.Body.Close()
 	var out struct {
@@ -141,46 +138,38 @@ func (c *Client) Ready(ctx context.Context) (bool, map[string]string) {
 		Subsystems map[string]string `json:"subsystems"`
 	}
 	if err := decode(response.Body, &out); err != nil {
-		c.cfg.OnError(err)
+		return false, map[string]string{"api": err.Error()}
 	}
 	return out.Ready, out.Subsystems
 }
 
-// Config implements api.Control; the value is a json.RawMessage.
-func (c *Client) Config(ctx context.Context) any {
+// Config implements admin.Settings.
+func (c *Client) Config(ctx context.Context) (json.RawMessage, error) {
 	return get[json.RawMessage](ctx, c, "/api/admin/config")
 }
 
-// SetConfig implements api.Control.
-func (c *Client) SetConfig(ctx context.Context, patch []byte) error {
-	return c.call(ctx, http.MethodPut, "/api/admin/config", json.RawMessage(patch), nil)
+// SetConfig implements admin.Control.
+func (c *Client) SetConfig(ctx context.Context, patch json.RawMessage) error {
+	return c.call(ctx, http.MethodPut, "/api/admin/config", patch, nil)
 }
 
-// ReloadConfig implements api.Control.
-func (c *Client) ReloadConfig(ctx context.Context) (applied, restart []string, err error) {
-	var out struct {
-		Applied []string `json:"applied"`
-		Restart []string `json:"restart_required"`
-	}
+// ReloadConfig implements admin.Control.
+func (c *Client) ReloadConfig(ctx context.Context) (out admin.ConfigReloaded, err error) {
 	err = c.call(ctx, http.MethodPost, "/api/admin/config/reload", nil, &out)
-	return out.Applied, out.Restart, err
+	return out, err
 }
 
-// Pause implements api.Control.
+// Pause implements admin.Control.
 func (c *Client) Pause(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/api/admin/pause", nil, nil)
 }
 
-// Resume implements api.Control.
+// Resume implements admin.Control.
 func (c *Client) Resume(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/api/admin/resume", nil, nil)
 }
 
-// Shutdown implements api.Control.
-func (c *Client) Shutdown() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := c.call(ctx, http.MethodPost, "/api/admin/shutdown", nil, nil); err != nil {
-		c.cfg.OnError(err)
-	}
+// Shutdown implements admin.Control.
+func (c *Client) Shutdown(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/api/admin/shutdown", nil, nil)
 }

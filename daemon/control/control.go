@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/catalog"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -47,7 +48,9 @@ type Parts struct {
 	Downloads *transfer.Manager
 }
 
-// Control is all that can be asked. It implements api.Node, and is safe for concurrent use.
+var _ admin.Node = (*Control)(nil)
+
+// Control is all that can be asked. It implements admin.Node, and is safe for concurrent use.
 type Control struct {
 	*Library
 	*Swarm
@@ -72,12 +75,12 @@ func New(p Parts) *Control {
 	return &Control{l, &Swarm{p}, &Node{p, l}}
 }
 
-// Generate implements api.Generator.
+// Generate implements admin.Generator.
 func (c *Control) Generate(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error) {
 	return c.Node.p.Router.Generate(ctx, req, emit)
 }
 
-// Embed implements api.Generator.
+// Embed implements admin.Generator.
 func (c *Control) Embed(ctx context.Context, model string, inputs []core.EmbedInput) ([][]float32, core.Usage, error) {
 	return c.Node.p.Router.Embed(ctx, model, inputs)
 }

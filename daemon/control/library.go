@@ -9,8 +9,12 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/memory"
 )
 
-// Models implements api.Library.
-func (n *Library) Models(ctx context.Context) []admin.ModelInfo {
+// Models implements admin.Library.
+func (n *Library) Models(ctx context.Context) ([]admin.ModelInfo, error) {
+	return n.models(ctx), nil
+}
+
+func (n *Library) models(ctx context.Context) []admin.ModelInfo {
 	list := []admin.ModelInfo{}
 	for _, m := range n.p.Library.All() {
 		list = append(list, n.p.Memory.Info(ctx, m, n.elsewhere(m)))
@@ -41,7 +45,7 @@ func (n *Library) elsewhere(m *library.Model) memory.Elsewhere {
 	return e
 }
 
-// Import implements api.Library.
+// Import implements admin.Library.
 func (n *Library) Import(ctx context.Context, path string, windows int, progress func(core.Progress)) (admin.ModelInfo, error) {
 	id, err := n.p.Library.Import(ctx, path, windows, progress)
 	if err != nil {
@@ -53,7 +57,7 @@ func (n *Library) Import(ctx context.Context, path string, windows int, progress
 	return n.info(ctx, id)
 }
 
-// Load implements api.Library.
+// Load implements admin.Library.
 func (n *Library) Load(ctx context.Context, id core.ModelID) (admin.ModelInfo, error) {
 	if err := n.p.Memory.Load(ctx, id); err != nil {
 		return admin.ModelInfo{}, err
@@ -61,8 +65,8 @@ func (n *Library) Load(ctx context.Context, id core.ModelID) (admin.ModelInfo, e
 	return n.info(ctx, id)
 }
 
-// Storage implements api.Library.
-func (n *Library) Storage(ctx context.Context) admin.ShardStorage {
+// Storage implements admin.Library.
+func (n *Library) Storage(ctx context.Context) (admin.ShardStorage, error) {
 	out := admin.ShardStorage{
 		Models: []admin.ModelStorage{}, MaxDiskMB: n.p.Settings.Get().MaxDiskMB,
 		LocalVRAMMB: n.p.Hardware.Snapshot(ctx).GPUVRAMMB, DiskUsageBytes: n.p.Library.Usage(),
@@ -74,22 +78,22 @@ func (n *Library) Storage(ctx context.Context) admin.ShardStorage {
 		out.Models = append(out.Models, s)
 		out.TotalLocalBytes += s.LocalBytes
 	}
-	return out
+	return out, nil
 }
 
-// Unload implements api.Library.
+// Unload implements admin.Library.
 func (n *Library) Unload(ctx context.Context, id core.ModelID) (admin.ModelUnloaded, error) {
 	n.p.Router.CloseIdle(id)
 	return n.p.Memory.Unload(ctx, id)
 }
 
-// DeleteShard implements api.Library.
+// DeleteShard implements admin.Library.
 func (n *Library) DeleteShard(ctx context.Context, id core.ModelID, index int) error {
 	n.p.Router.CloseIdle(id)
 	return n.p.Library.DeleteShard(ctx, id, index)
 }
 
-// DeleteModel implements api.Library. A model that others hold is not listed again until the user adds it.
+// DeleteModel implements admin.Library. A model that others hold is not listed again until the user adds it.
 func (n *Library) DeleteModel(ctx context.Context, id core.ModelID) error {
 	n.p.Router.Close(id)
 	if err := n.p.Downloads.Cancel(ctx, id); err != nil && core.CodeOf(err) != core.CodeNotFound {
@@ -101,7 +105,7 @@ func (n *Library) DeleteModel(ctx context.Context, id core.ModelID) error {
 	return n.p.Library.DeleteModel(ctx, id)
 }
 
-// Progress implements api.Library. While shards are fetched it is of them.
+// Progress implements admin.Library. While shards are fetched it is of them.
 func (n *Library) Progress(ctx context.Context, id core.ModelID) (admin.ModelProgress, error) {
 	if d, ok := n.download(id); ok && (d.State == core.DownloadRunning || d.State == core.DownloadQueued) {
 		if p, ok := n.p.Downloads.Progress(id); ok {
@@ -111,35 +115,35 @@ func (n *Library) Progress(ctx context.Context, id core.ModelID) (admin.ModelPro
 	return n.p.Memory.Progress(id), nil
 }
 
-// Resolve implements api.Library.
+// Resolve implements admin.Library.
 func (n *Library) Resolve(name string) (core.ModelID, error) { return n.p.Router.Resolve(name) }
 
-// Metadata implements api.Library.
+// Metadata implements admin.Library.
 func (n *Library) Metadata(ctx context.Context, id core.ModelID) (admin.Metadata, error) {
 	return n.p.Library.Metadata(ctx, id)
 }
 
-// LoadShard implements api.Library.
+// LoadShard implements admin.Library.
 func (n *Library) LoadShard(ctx context.Context, id core.ModelID, index int) (admin.ShardLoaded, error) {
 	return n.p.Memory.LoadShard(ctx, id, index)
 }
 
-// UnloadShard implements api.Library.
+// UnloadShard implements admin.Library.
 func (n *Library) UnloadShard(ctx context.Context, id core.ModelID, index int) (admin.ShardUnloaded, error) {
 	return n.p.Memory.UnloadShard(ctx, id, index)
 }
 
-// LockShard implements api.Library.
+// LockShard implements admin.Library.
 func (n *Library) LockShard(ctx context.Context, id core.ModelID, index int, locked bool) error {
 	return n.p.Library.LockShard(ctx, id, index, locked)
 }
 
-// Rescan implements api.Library.
+// Rescan implements admin.Library.
 func (n *Library) Rescan(ctx context.Context) (admin.Rescanned, error) {
 	return n.p.Library.Rescan(ctx)
 }
 
-// Export implements api.Library.
+// Export implements admin.Library.
 func (n *Library) Export(ctx context.Context, id core.ModelID, path string, progress func(core.Progress)) error {
 	return n.p.Library.Export(ctx, id, path, progress)
 }

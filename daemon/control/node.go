@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	stdruntime "runtime"
 	"slices"
 
@@ -11,20 +12,20 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine/runtime"
 )
 
-// Version implements api.Node.
-func (n *Node) Version(context.Context) admin.Version {
+// Version implements admin.Node.
+func (n *Node) Version(context.Context) (admin.Version, error) {
 	v := admin.Version{Version: n.p.Version, Commit: n.p.Commit, GoVersion: stdruntime.Version(), OS: stdruntime.GOOS, Arch: stdruntime.GOARCH}
 	v.EngineState = n.p.Runtime.Status().State
 	if version := n.p.Runtime.Version(); version != "" {
 		v.Engine = "llama.cpp " + version
 	}
-	return v
+	return v, nil
 }
 
-// APIKey implements api.Node.
+// APIKey implements admin.Node.
 func (n *Node) APIKey() string { return n.p.Key.Reveal() }
 
-// Ready implements api.Node. A node is ready when it can answer a prompt, if need be after loading a model.
+// Ready implements admin.Node. A node is ready when it can answer a prompt, if need be after loading a model.
 func (n *Node) Ready(ctx context.Context) (bool, map[string]string) {
 	parts := map[string]string{"api": "ok", "store": "ok", "runtime": "ok", "models": "ok"}
 	if err := n.p.Store.Ping(ctx); err != nil {
@@ -50,11 +51,17 @@ func (n *Node) Ready(ctx context.Context) (bool, map[string]string) {
 	return true, parts
 }
 
-// Config implements api.Node.
-func (n *Node) Config(context.Context) any { return n.p.Settings.View() }
+// Config implements admin.Node.
+func (n *Node) Config(context.Context) (json.RawMessage, error) {
+	text, err := json.Marshal(n.p.Settings.View())
+	if err != nil {
+		return nil, core.Errorf(core.CodeInternal, "write the settings: %w", err)
+	}
+	return text, nil
+}
 
-// SetConfig implements api.Node.
-func (n *Node) SetConfig(_ context.Context, patch []byte) error {
+// SetConfig implements admin.Node.
+func (n *Node) SetConfig(_ context.Context, patch json.RawMessage) error {
 	change, err := n.p.Settings.Patch(patch)
 	if err != nil {
 		return err
@@ -66,35 +73,40 @@ func (n *Node) SetConfig(_ context.Context, patch []byte) error {
 	return nil
 }
 
-// ReloadConfig implements api.Node.
-func (n *Node) ReloadConfig(context.Context) (applied, restart []string, err error) {
+// ReloadConfig implements admin.Node.
+func (n *Node) ReloadConfig(context.Context) (admin.ConfigReloaded, error) {
 	change, err := n.p.Settings.Reload()
-	return change.Applied, change.Restart, err
+	return admin.ConfigReloaded{
+		Status: "ok", Changed: len(change.Applied) + len(change.Restart), Applied: change.Applied, RestartRequired: change.Restart,
+	}, err
 }
 
-// Pause implements api.Node.
+// Pause implements admin.Node.
 func (n *Node) Pause(ctx context.Context) error {
 	n.p.Presence.Pause(ctx) // first, so that others plan without this node
 	n.p.Router.Changed()
 	n.p.Router.CloseAll()
 	err := n.p.Memory.Pause(ctx)
-	n.p.Events.Publish(core.EventStats, n.Stats(ctx))
+	n.p.Events.Publish(core.EventStats, n.stats(ctx))
 	return err
 }
 
-// Resume implements api.Node.
+// Resume implements admin.Node.
 func (n *Node) Resume(ctx context.Context) error {
 	n.p.Memory.Resume()
 	n.p.Presence.Resume()
 	n.p.Router.Changed()
-	n.p.Events.Publish(core.EventStats, n.Stats(ctx))
+	n.p.Events.Publish(core.EventStats, n.stats(ctx))
 	return nil
 }
 
-// Shutdown implements api.Node.
-func (n *Node) Shutdown() { n.p.Quit() }
+// Shutdown implements admin.Node.
+func (n *Node) Shutdown(context.Context) error {
+	n.p.Quit()
+	return nil
+}
 
-// Subscribe implements api.Node.
+// Subscribe implements admin.Node.
 func (n *Node) Subscribe(ctx context.Context, since uint64) <-chan core.Event {
 	return n.p.Events.Subscribe(ctx, since)
 }

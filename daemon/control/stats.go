@@ -8,8 +8,10 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// Stats implements api.Node.
-func (n *Node) Stats(ctx context.Context) admin.Stats {
+// Stats implements admin.Control.
+func (n *Node) Stats(ctx context.Context) (admin.Stats, error) { return n.stats(ctx), nil }
+
+func (n *Node) stats(ctx context.Context) admin.Stats {
 	inference := n.p.Router.Stats()
 	s := admin.Stats{
 		NodeID: n.p.NodeID, Version: n.p.Version, UptimeSeconds: int64(time.Since(n.p.Started).Seconds()),
@@ -21,7 +23,7 @@ func (n *Node) Stats(ctx context.Context) admin.Stats {
 			s.Peers++
 		}
 	}
-	for _, m := range n.library.Models(ctx) {
+	for _, m := range n.library.models(ctx) {
 		s.HostedShards += m.HostedShards
 		if m.Status == admin.StatusLoaded {
 			s.LoadedModels = append(s.LoadedModels, m.ID)
@@ -53,7 +55,7 @@ func (n *Node) Run(ctx context.Context) error {
 				return nil
 			}
 		}
-		n.p.Events.Publish(core.EventStats, n.Stats(ctx))
+		n.p.Events.Publish(core.EventStats, n.stats(ctx))
 		select {
 		case <-time.After(statsEvery):
 		case <-ctx.Done():
@@ -63,4 +65,4 @@ func (n *Node) Run(ctx context.Context) error {
 }
 
 // Publish sends the state to those who watch.
-func (n *Node) Publish(ctx context.Context) { n.p.Events.Publish(core.EventStats, n.Stats(ctx)) }
+func (n *Node) Publish(ctx context.Context) { n.p.Events.Publish(core.EventStats, n.stats(ctx)) }

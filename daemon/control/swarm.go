@@ -9,15 +9,15 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// Peers implements api.Swarm.
-func (n *Swarm) Peers(context.Context) []admin.PeerInfo { return n.p.Swarm.Peers() }
+// Peers implements admin.Swarm.
+func (n *Swarm) Peers(context.Context) ([]admin.PeerInfo, error) { return n.p.Swarm.Peers(), nil }
 
-// NetworkMap implements api.Swarm.
-func (n *Swarm) NetworkMap(ctx context.Context) admin.NetworkMap {
-	return n.p.Swarm.NetworkMap(n.p.Hardware.Snapshot(ctx).Region)
+// NetworkMap implements admin.Swarm.
+func (n *Swarm) NetworkMap(ctx context.Context) (admin.NetworkMap, error) {
+	return n.p.Swarm.NetworkMap(n.p.Hardware.Snapshot(ctx).Region), nil
 }
 
-// NetworkCode implements api.Swarm. The first code makes a swarm.
+// NetworkCode implements admin.Swarm. The first code makes a swarm.
 func (n *Swarm) NetworkCode(ctx context.Context, fresh bool) (admin.NetworkCode, error) {
 	if err := n.p.errAlone(); err != nil {
 		return admin.NetworkCode{}, err
@@ -25,7 +25,7 @@ func (n *Swarm) NetworkCode(ctx context.Context, fresh bool) (admin.NetworkCode,
 	return n.p.Swarm.NetworkCode(ctx, fresh)
 }
 
-// JoinNetwork implements api.Swarm.
+// JoinNetwork implements admin.Swarm.
 func (n *Swarm) JoinNetwork(ctx context.Context, code string) (admin.Joined, error) {
 	if err := n.p.errAlone(); err != nil {
 		return admin.Joined{}, err
@@ -40,31 +40,31 @@ func (n *Swarm) JoinNetwork(ctx context.Context, code string) (admin.Joined, err
 	return admin.Joined{Status: "ok", PeerID: done.Peer.String(), Address: done.Address, Message: message}, nil
 }
 
-// Invites implements api.Swarm.
+// Invites implements admin.Swarm.
 func (n *Swarm) Invites(ctx context.Context) ([]admin.Invite, error) {
 	return n.p.Swarm.Invites(ctx)
 }
 
-// Members implements api.Swarm.
-func (n *Swarm) Members(context.Context) []admin.Member { return n.p.Swarm.Members() }
+// Members implements admin.Swarm.
+func (n *Swarm) Members(context.Context) ([]admin.Member, error) { return n.p.Swarm.Members(), nil }
 
-// PutOut implements api.Swarm.
+// PutOut implements admin.Swarm.
 func (n *Swarm) PutOut(ctx context.Context, id core.PeerID) error { return n.p.Swarm.PutOut(ctx, id) }
 
-// Delegate implements api.Swarm.
+// Delegate implements admin.Swarm.
 func (n *Swarm) Delegate(ctx context.Context, id core.PeerID) error {
 	return n.p.Swarm.Delegate(ctx, id)
 }
 
-// LeaveSwarm implements api.Swarm.
+// LeaveSwarm implements admin.Swarm.
 func (n *Swarm) LeaveSwarm(ctx context.Context) error { return n.p.Swarm.Leave(ctx) }
 
-// RevokeInvite implements api.Swarm.
+// RevokeInvite implements admin.Swarm.
 func (n *Swarm) RevokeInvite(ctx context.Context, id string) error {
 	return n.p.Swarm.RevokeInvite(ctx, id)
 }
 
-// AddModel implements api.Swarm.
+// AddModel implements admin.Swarm.
 func (n *Swarm) AddModel(ctx context.Context, id core.ModelID) (admin.Acquiring, error) {
 	out := admin.Acquiring{Status: "acquiring", ModelID: id.String()}
 	if err := n.p.errAlone(); err != nil {
@@ -84,7 +84,7 @@ func (n *Swarm) AddModel(ctx context.Context, id core.ModelID) (admin.Acquiring,
 	return out, n.p.Downloads.Add(ctx, id, b.Manifest, nil, "user")
 }
 
-// DownloadShard implements api.Swarm.
+// DownloadShard implements admin.Swarm.
 func (n *Swarm) DownloadShard(ctx context.Context, id core.ModelID, index int) (admin.ShardDownload, error) {
 	out := admin.ShardDownload{Status: "already_local", ModelID: id.String(), ShardIndex: index}
 	if err := n.p.errAlone(); err != nil {
@@ -113,10 +113,12 @@ func (n *Swarm) DownloadShard(ctx context.Context, id core.ModelID, index int) (
 		WithHint("Connect to a node that has it, or import the file.")
 }
 
-// Downloads implements api.Swarm.
-func (n *Swarm) Downloads(context.Context) []admin.Download { return n.p.Downloads.List() }
+// Downloads implements admin.Swarm.
+func (n *Swarm) Downloads(context.Context) ([]admin.Download, error) {
+	return n.p.Downloads.List(), nil
+}
 
-// CancelDownload implements api.Swarm.
+// CancelDownload implements admin.Swarm.
 func (n *Swarm) CancelDownload(ctx context.Context, id core.ModelID) error {
 	return n.p.Downloads.Cancel(ctx, id)
 }
@@ -128,7 +130,7 @@ const (
 	twoShards = "This model has two shards at most: with both on this PC it runs here alone, and nothing is shared with peers."
 )
 
-// EncryptedPipeline implements api.Swarm.
+// EncryptedPipeline implements admin.Swarm.
 func (n *Swarm) EncryptedPipeline(ctx context.Context, id core.ModelID) (admin.EncryptedPipeline, error) {
 	b, err := n.p.Library.Blueprint(id)
 	if err != nil {
@@ -154,7 +156,7 @@ func (n *Swarm) EncryptedPipeline(ctx context.Context, id core.ModelID) (admin.E
 	return out, nil
 }
 
-// SetEncryptedPipeline implements api.Swarm.
+// SetEncryptedPipeline implements admin.Swarm.
 func (n *Swarm) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (admin.EncryptedPipeline, error) {
 	b, err := n.p.Library.Blueprint(id)
 	if err != nil {
@@ -171,7 +173,7 @@ func (n *Swarm) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabl
 	return n.EncryptedPipeline(ctx, id)
 }
 
-// Plan implements api.Swarm.
+// Plan implements admin.Swarm.
 func (n *Swarm) Plan(ctx context.Context, id core.ModelID) (admin.PlanReport, error) {
 	b, err := n.p.Catalog.EnsureKnown(ctx, id)
 	if err != nil {

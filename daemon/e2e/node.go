@@ -212,7 +212,8 @@ func (n *Node) Fetch(ctx context.Context, model core.ModelID, shards ...int) err
 		return true, nil
 	})
 	if err != nil {
-		return fmt.Errorf("%s waits for its shards: %w; downloads: %+v", n.Name, err, n.Downloads(context.WithoutCancel(ctx)))
+		downloads, _ := n.Downloads(context.WithoutCancel(ctx)) // they only help to see why
+		return fmt.Errorf("%s waits for its shards: %w; downloads: %+v", n.Name, err, downloads)
 	}
 	return nil
 }
@@ -220,7 +221,8 @@ func (n *Node) Fetch(ctx context.Context, model core.ModelID, shards ...int) err
 // Shards tells which shards of a model a node has on its disk.
 func (n *Node) Shards(ctx context.Context, model core.ModelID) map[int]bool {
 	have := map[int]bool{}
-	for _, m := range n.Models(ctx) {
+	models, _ := n.Models(ctx) // a node that does not answer has none
+	for _, m := range models {
 		if m.ID == model.String() {
 			for _, s := range m.Shards {
 				have[s.Index] = s.Local

@@ -162,8 +162,12 @@ func (d *demo) join(ctx context.Context, _ string) error {
 	if err := one.Invite(ctx, d.nodes[1:]...); err != nil {
 		return err
 	}
-	err := e2e.Until(ctx, func() (bool, error) { return len(one.Peers(ctx)) == 2, nil })
-	for _, p := range one.Peers(ctx) {
+	var peers []admin.PeerInfo
+	err := e2e.Until(ctx, func() (done bool, err error) {
+		peers, err = one.Peers(ctx)
+		return len(peers) == 2, err
+	})
+	for _, p := range peers {
 		d.tell("%s is in: %s, %s", p.Nickname, p.Connection, p.NodeID)
 	}
 	return err

@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// Resolve implements api.Library; every model but "far" can answer.
+// Resolve implements admin.Library; every model but "far" can answer.
 func (n *Node) Resolve(name string) (core.ModelID, error) {
 	n.calls.Add(1)
 	if name == "auto" {
@@ -22,10 +22,10 @@ func (n *Node) Resolve(name string) (core.ModelID, error) {
 	return core.ModelID{}, core.Errorf(core.CodeNotFound, "the model %q does not exist here", name)
 }
 
-// Models implements api.Library.
-func (n *Node) Models(context.Context) []admin.ModelInfo {
+// Models implements admin.Library.
+func (n *Node) Models(context.Context) ([]admin.ModelInfo, error) {
 	n.calls.Add(1)
-	return []admin.ModelInfo{model(OnDisk, admin.StatusReady), model(Loaded, admin.StatusLoaded), model(Crashed, admin.StatusReady), model(Busy, admin.StatusReady), model("far", admin.StatusPartial)}
+	return []admin.ModelInfo{model(OnDisk, admin.StatusReady), model(Loaded, admin.StatusLoaded), model(Crashed, admin.StatusReady), model(Busy, admin.StatusReady), model("far", admin.StatusPartial)}, nil
 }
 
 func model(id, status string) admin.ModelInfo {
@@ -56,7 +56,7 @@ func (n *Node) known(id core.ModelID, shard int) error {
 	return nil
 }
 
-// Metadata implements api.Library.
+// Metadata implements admin.Library.
 func (n *Node) Metadata(_ context.Context, id core.ModelID) (out admin.Metadata, err error) {
 	if err := n.known(id, 0); err != nil {
 		return out, err
@@ -68,7 +68,7 @@ func (n *Node) Metadata(_ context.Context, id core.ModelID) (out admin.Metadata,
 	return out, nil
 }
 
-// Progress implements api.Library.
+// Progress implements admin.Library.
 func (n *Node) Progress(_ context.Context, id core.ModelID) (admin.ModelProgress, error) {
 	if err := n.known(id, 0); err != nil {
 		return admin.ModelProgress{}, err
@@ -76,7 +76,7 @@ func (n *Node) Progress(_ context.Context, id core.ModelID) (admin.ModelProgress
 	return admin.ModelProgress{ModelID: id.String(), State: admin.StatusReady, TotalShards: 2, DownloadedShards: 2, Progress: 1}, nil
 }
 
-// Import implements api.Library.
+// Import implements admin.Library.
 func (n *Node) Import(_ context.Context, _ string, windows int, progress func(core.Progress)) (admin.ModelInfo, error) {
 	n.calls.Add(1)
 	if windows == 13 {
@@ -92,27 +92,27 @@ func (n *Node) Import(_ context.Context, _ string, windows int, progress func(co
 	return m, nil
 }
 
-// Load implements api.Library.
+// Load implements admin.Library.
 func (n *Node) Load(_ context.Context, id core.ModelID) (admin.ModelInfo, error) {
 	return model(id.String(), admin.StatusLoaded), n.known(id, 0)
 }
 
-// Unload implements api.Library.
+// Unload implements admin.Library.
 func (n *Node) Unload(_ context.Context, id core.ModelID) (admin.ModelUnloaded, error) {
 	return admin.ModelUnloaded{Status: "unloaded", ModelID: id.String(), ModelName: "Model", SegmentsRemoved: 2, EstimatedFreedMB: 8}, n.known(id, 0)
 }
 
-// LoadShard implements api.Library.
+// LoadShard implements admin.Library.
 func (n *Node) LoadShard(_ context.Context, id core.ModelID, index int) (admin.ShardLoaded, error) {
 	return admin.ShardLoaded{Status: "loaded", ModelID: id.String(), ShardIndex: index, LoadedShards: []int{0, 1}}, n.known(id, index)
 }
 
-// UnloadShard implements api.Library.
+// UnloadShard implements admin.Library.
 func (n *Node) UnloadShard(_ context.Context, id core.ModelID, index int) (admin.ShardUnloaded, error) {
 	return admin.ShardUnloaded{Status: "unloaded", ModelID: id.String(), ShardIndex: index}, n.known(id, index)
 }
 
-// LockShard implements api.Library.
+// LockShard implements admin.Library.
 func (n *Node) LockShard(_ context.Context, id core.ModelID, index int, locked bool) error {
 	if err := n.known(id, index); err != nil {
 		return err
@@ -126,10 +126,10 @@ func (n *Node) LockShard(_ context.Context, id core.ModelID, index int, locked b
 	return nil
 }
 
-// DeleteModel implements api.Library.
+// DeleteModel implements admin.Library.
 func (n *Node) DeleteModel(_ context.Context, id core.ModelID) error { return n.known(id, 0) }
 
-// DeleteShard implements api.Library; a locked shard stays.
+// DeleteShard implements admin.Library; a locked shard stays.
 func (n *Node) DeleteShard(_ context.Context, id core.ModelID, index int) error {
 	if err := n.known(id, index); err != nil {
 		return err
@@ -142,19 +142,19 @@ func (n *Node) DeleteShard(_ context.Context, id core.ModelID, index int) error 
 	return nil
 }
 
-// Rescan implements api.Library.
+// Rescan implements admin.Library.
 func (n *Node) Rescan(context.Context) (admin.Rescanned, error) {
 	n.calls.Add(1)
 	return admin.Rescanned{Status: "ok", ModelsUpdated: []string{OnDisk}, Count: 1}, nil
 }
 
-// Storage implements api.Library.
-func (n *Node) Storage(context.Context) admin.ShardStorage {
+// Storage implements admin.Library.
+func (n *Node) Storage(context.Context) (admin.ShardStorage, error) {
 	n.calls.Add(1)
-	return admin.ShardStorage{Models: []admin.ModelStorage{{ID: OnDisk, Name: "Model", ShardCount: 2, LocalShards: 2, Ready: "ready"}}, TotalLocalBytes: 4000}
+	return admin.ShardStorage{Models: []admin.ModelStorage{{ID: OnDisk, Name: "Model", ShardCount: 2, LocalShards: 2, Ready: "ready"}}, TotalLocalBytes: 4000}, nil
 }
 
-// Export implements api.Library.
+// Export implements admin.Library.
 func (n *Node) Export(_ context.Context, id core.ModelID, _ string, progress func(core.Progress)) error {
 	if err := n.known(id, 0); err != nil {
 		return err
@@ -165,14 +165,14 @@ func (n *Node) Export(_ context.Context, id core.ModelID, _ string, progress fun
 	return nil
 }
 
-// Stats implements api.Control.
-func (n *Node) Stats(context.Context) admin.Stats {
+// Stats implements admin.Control.
+func (n *Node) Stats(context.Context) (admin.Stats, error) {
 	n.calls.Add(1)
-	return admin.Stats{EngineState: "ready", NodeID: "node", Version: "test", State: "serving", LoadedModels: []string{Loaded}, HostedShards: 4}
+	return admin.Stats{EngineState: "ready", NodeID: "node", Version: "test", State: "serving", LoadedModels: []string{Loaded}, HostedShards: 4}, nil
 }
 
-// Version implements api.Control.
-func (n *Node) Version(context.Context) admin.Version {
+// Version implements admin.Control.
+func (n *Node) Version(context.Context) (admin.Version, error) {
 	n.calls.Add(1)
-	return admin.Version{Version: "test", GoVersion: "go", OS: "linux", Arch: "amd64", EngineState: "ready"}
+	return admin.Version{Version: "test", GoVersion: "go", OS: "linux", Arch: "amd64", EngineState: "ready"}, nil
 }

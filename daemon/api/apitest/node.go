@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon/api"
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -26,7 +26,7 @@ const (
 	Busy    = "busy"       // its queue is full
 )
 
-// Node is an api.Node with a script instead of an engine. The zero value is ready. It is safe for concurrent use.
+// Node is an admin.Node with a script instead of an engine. The zero value is ready. It is safe for concurrent use.
 type Node struct {
 	// Script, if set, answers instead of Answer.
 	Script func(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error)
@@ -44,7 +44,7 @@ type Node struct {
 	eventID   uint64
 }
 
-var _ api.Node = (*Node)(nil)
+var _ admin.Node = (*Node)(nil)
 
 // Calls is how many methods of the node the API called, APIKey not counted: the guard needs that one.
 func (n *Node) Calls() int { return int(n.calls.Load()) }
@@ -77,7 +77,7 @@ func (n *Node) Patch() []byte {
 	return n.patch
 }
 
-// Generate implements api.Generator.
+// Generate implements admin.Generator.
 func (n *Node) Generate(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error) {
 	n.calls.Add(1)
 	n.mu.Lock()
@@ -192,8 +192,8 @@ func callTool(req *core.GenerateRequest, reply *core.Reply, send func(core.Delta
 	return nil
 }
 
-// Embed implements api.Generator: the vector of a text is (1, 0, …) turned by its length.
-func (n *Node) Embed(_ context.Context, model string, inputs []api.EmbedInput) ([][]float32, core.Usage, error) {
+// Embed implements admin.Generator: the vector of a text is (1, 0, …) turned by its length.
+func (n *Node) Embed(_ context.Context, model string, inputs []core.EmbedInput) ([][]float32, core.Usage, error) {
 	n.calls.Add(1)
 	if model != Loaded {
 		return nil, core.Usage{}, core.Errorf(core.CodeNotFound, "the model %q does not exist here", model).WithParam("model")
@@ -209,14 +209,14 @@ func (n *Node) Embed(_ context.Context, model string, inputs []api.EmbedInput) (
 	return out, usage, nil
 }
 
-// Config implements api.Control.
-func (n *Node) Config(context.Context) any {
+// Config implements admin.Control.
+func (n *Node) Config(context.Context) (json.RawMessage, error) {
 	n.calls.Add(1)
-	return map[string]any{"max_concurrent_requests": 8, "shard_size_mb": 512}
+	return json.RawMessage(`{"max_concurrent_requests":8,"shard_size_mb":512}`), nil
 }
 
-// SetConfig implements api.Control.
-func (n *Node) SetConfig(_ context.Context, patch []byte) error {
+// SetConfig implements admin.Control.
+func (n *Node) SetConfig(_ context.Context, patch json.RawMessage) error {
 	n.calls.Add(1)
 	var in map[string]any
 	if err := json.Unmarshal(patch, &in); err != nil {
@@ -231,16 +231,16 @@ func (n *Node) SetConfig(_ context.Context, patch []byte) error {
 	return nil
 }
 
-// ReloadConfig implements api.Control.
-func (n *Node) ReloadConfig(context.Context) (applied, restart []string, err error) {
+// ReloadConfig implements admin.Control.
+func (n *Node) ReloadConfig(context.Context) (admin.ConfigReloaded, error) {
 	n.calls.Add(1)
-	return []string{"max_concurrent_requests"}, nil, nil
+	return admin.ConfigReloaded{Status: "ok", Changed: 1, Applied: []string{"max_concurrent_requests"}}, nil
 }
 
-// Pause implements api.Control.
+// Pause implements admin.Control.
 func (n *Node) Pause(context.Context) error { return n.setPaused(true) }
 
-// Resume implements api.Control.
+// Resume implements admin.Control.
 func (n *Node) Resume(context.Context) error { return n.setPaused(false) }
 
 func (n *Node) setPaused(paused bool) error {
@@ -251,18 +251,19 @@ func (n *Node) setPaused(paused bool) error {
 	return nil
 }
 
-// Shutdown implements api.Control.
-func (n *Node) Shutdown() {
+// Shutdown implements admin.Control.
+func (n *Node) Shutdown(context.Context) error {
 	n.calls.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.stopped = true
+	return nil
 }
 
-// APIKey implements api.Control.
+// APIKey implements admin.Control.
 func (n *Node) APIKey() string { return Key }
 
-// Ready implements api.Control; a paused node is not ready.
+// Ready implements admin.Control; a paused node is not ready.
 func (n *Node) Ready(context.Context) (bool, map[string]string) {
 	n.calls.Add(1)
 	if n.Paused() {
@@ -271,7 +272,7 @@ func (n *Node) Ready(context.Context) (bool, map[string]string) {
 	return true, map[string]string{"api": "ok", "store": "ok", "runtime": "ok", "models": "ok"}
 }
 
-// Subscribe implements api.Control: first two events from the past, then those of Publish.
+// Subscribe implements admin.Control: first two events from the past, then those of Publish.
 func (n *Node) Subscribe(ctx context.Context, _ uint64) <-chan core.Event {
 	n.calls.Add(1)
 	n.mu.Lock()

@@ -20,26 +20,26 @@ const Inviter = "00112233445566778899aabbccddeeff"
 
 var when = time.Unix(1_700_000_000, 0).UTC()
 
-// Peers implements api.Swarm.
-func (n *Node) Peers(context.Context) []admin.PeerInfo {
+// Peers implements admin.Swarm.
+func (n *Node) Peers(context.Context) ([]admin.PeerInfo, error) {
 	n.calls.Add(1)
 	id, _ := core.ParsePeerID(Peer)
 	return []admin.PeerInfo{{
 		NodeID: id, Nickname: "attic", LatencyMS: 1.5, TrustScore: 0.5, Healthy: true, HostedModels: []string{OnDisk}, HeldShards: map[string]int{OnDisk: 3},
 		IsLANPeer: true, Connection: "direct", Addresses: []string{"/ip4/192.0.2.1/tcp/8810"}, LastSeen: when, Region: "DE",
-	}}
+	}}, nil
 }
 
-// NetworkMap implements api.Swarm.
-func (n *Node) NetworkMap(context.Context) admin.NetworkMap {
+// NetworkMap implements admin.Swarm.
+func (n *Node) NetworkMap(context.Context) (admin.NetworkMap, error) {
 	n.calls.Add(1)
 	return admin.NetworkMap{Regions: map[string]admin.Region{"DE": {
 		Total: 2, Models: map[string]int{OnDisk: 2}, Demand: map[string]int{OnDisk: 5}, CoverageGaps: []string{},
 		ReplicationTarget: map[string]int{OnDisk: 2},
-	}}}
+	}}}, nil
 }
 
-// NetworkCode implements api.Swarm; a fresh code is another one.
+// NetworkCode implements admin.Swarm; a fresh code is another one.
 func (n *Node) NetworkCode(_ context.Context, fresh bool) (admin.NetworkCode, error) {
 	n.calls.Add(1)
 	out := admin.NetworkCode{Code: Code, NodeID: "node", Phase: "established", PeerCount: 1, InviteID: Inviter, ExpiresAt: when}
@@ -49,7 +49,7 @@ func (n *Node) NetworkCode(_ context.Context, fresh bool) (admin.NetworkCode, er
 	return out, nil
 }
 
-// JoinNetwork implements api.Swarm: a code that ends in one of these words has met that fate.
+// JoinNetwork implements admin.Swarm: a code that ends in one of these words has met that fate.
 func (n *Node) JoinNetwork(_ context.Context, code string) (admin.Joined, error) {
 	n.calls.Add(1)
 	for word, kind := range map[string]core.Code{
@@ -65,7 +65,7 @@ func (n *Node) JoinNetwork(_ context.Context, code string) (admin.Joined, error)
 	return admin.Joined{Status: "ok", PeerID: Peer, Address: "/ip4/192.0.2.1/tcp/8810", Message: "Joined."}, nil
 }
 
-// Invites implements api.Swarm.
+// Invites implements admin.Swarm.
 func (n *Node) Invites(context.Context) ([]admin.Invite, error) {
 	n.calls.Add(1)
 	return []admin.Invite{
@@ -74,16 +74,16 @@ func (n *Node) Invites(context.Context) ([]admin.Invite, error) {
 	}, nil
 }
 
-// Members implements api.Swarm.
-func (n *Node) Members(context.Context) []admin.Member {
+// Members implements admin.Swarm.
+func (n *Node) Members(context.Context) ([]admin.Member, error) {
 	id, err := core.ParsePeerID(Peer)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return []admin.Member{{NodeID: id, Nickname: "attic", Role: admin.RoleMember, AdmittedBy: id, Connection: admin.ConnectionDirect}}
+	return []admin.Member{{NodeID: id, Nickname: "attic", Role: admin.RoleMember, AdmittedBy: id, Connection: admin.ConnectionDirect}}, nil
 }
 
-// PutOut implements api.Swarm; the only member is Peer.
+// PutOut implements admin.Swarm; the only member is Peer.
 func (n *Node) PutOut(_ context.Context, id core.PeerID) error {
 	n.calls.Add(1)
 	if id.String() != Peer {
@@ -92,16 +92,16 @@ func (n *Node) PutOut(_ context.Context, id core.PeerID) error {
 	return nil
 }
 
-// Delegate implements api.Swarm; the only member is Peer.
+// Delegate implements admin.Swarm; the only member is Peer.
 func (n *Node) Delegate(ctx context.Context, id core.PeerID) error { return n.PutOut(ctx, id) }
 
-// LeaveSwarm implements api.Swarm.
+// LeaveSwarm implements admin.Swarm.
 func (n *Node) LeaveSwarm(context.Context) error {
 	n.calls.Add(1)
 	return nil
 }
 
-// RevokeInvite implements api.Swarm; the invite Inviter is used.
+// RevokeInvite implements admin.Swarm; the invite Inviter is used.
 func (n *Node) RevokeInvite(_ context.Context, id string) error {
 	n.calls.Add(1)
 	switch id {
@@ -113,12 +113,12 @@ func (n *Node) RevokeInvite(_ context.Context, id string) error {
 	return core.Errorf(core.CodeNotFound, "there is no invite of that id")
 }
 
-// AddModel implements api.Swarm.
+// AddModel implements admin.Swarm.
 func (n *Node) AddModel(_ context.Context, id core.ModelID) (admin.Acquiring, error) {
 	return admin.Acquiring{Status: "acquiring", ModelID: id.String()}, n.known(id, 0)
 }
 
-// DownloadShard implements api.Swarm: shard 0 is here, shard 1 is fetched.
+// DownloadShard implements admin.Swarm: shard 0 is here, shard 1 is fetched.
 func (n *Node) DownloadShard(_ context.Context, id core.ModelID, index int) (admin.ShardDownload, error) {
 	out := admin.ShardDownload{Status: "already_local", ModelID: id.String(), ShardIndex: index}
 	if index == 1 {
@@ -127,21 +127,21 @@ func (n *Node) DownloadShard(_ context.Context, id core.ModelID, index int) (adm
 	return out, n.known(id, index)
 }
 
-// Downloads implements api.Swarm.
-func (n *Node) Downloads(context.Context) []admin.Download {
+// Downloads implements admin.Swarm.
+func (n *Node) Downloads(context.Context) ([]admin.Download, error) {
 	n.calls.Add(1)
 	return []admin.Download{{
 		ModelID: OnDisk, State: core.DownloadRunning, Source: "p2p", DownloadedBytes: 500, TotalBytes: 2000, SpeedBytesPerSec: 100,
 		Shards: []admin.ShardProgress{{
 			Index: 1, State: core.DownloadRunning, DownloadedBytes: 500, TotalBytes: 2000, SpeedBytesPerSec: 100, Source: "p2p", Peers: []string{Peer},
 		}},
-	}}
+	}}, nil
 }
 
-// CancelDownload implements api.Swarm.
+// CancelDownload implements admin.Swarm.
 func (n *Node) CancelDownload(_ context.Context, id core.ModelID) error { return n.known(id, 0) }
 
-// EncryptedPipeline implements api.Swarm.
+// EncryptedPipeline implements admin.Swarm.
 func (n *Node) EncryptedPipeline(_ context.Context, id core.ModelID) (admin.EncryptedPipeline, error) {
 	if err := n.known(id, 0); err != nil {
 		return admin.EncryptedPipeline{}, err
@@ -158,7 +158,7 @@ func (n *Node) EncryptedPipeline(_ context.Context, id core.ModelID) (admin.Encr
 	return out, nil
 }
 
-// SetEncryptedPipeline implements api.Swarm.
+// SetEncryptedPipeline implements admin.Swarm.
 func (n *Node) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enabled bool) (admin.EncryptedPipeline, error) {
 	if err := n.known(id, 0); err != nil {
 		return admin.EncryptedPipeline{}, err
@@ -169,7 +169,7 @@ func (n *Node) SetEncryptedPipeline(ctx context.Context, id core.ModelID, enable
 	return n.EncryptedPipeline(ctx, id)
 }
 
-// Plan implements api.Swarm: the model OnDisk runs here and at a peer, others nowhere.
+// Plan implements admin.Swarm: the model OnDisk runs here and at a peer, others nowhere.
 func (n *Node) Plan(_ context.Context, id core.ModelID) (admin.PlanReport, error) {
 	n.calls.Add(1)
 	out := admin.PlanReport{

@@ -172,7 +172,11 @@ func (f *fleet) whole(ctx context.Context) error {
 	for _, n := range f.nodes {
 		err := e2e.Until(ctx, func() (bool, error) {
 			connected := 0
-			for _, p := range n.Peers(ctx) {
+			peers, err := n.Peers(ctx)
+			if err != nil {
+				return false, err
+			}
+			for _, p := range peers {
 				if p.Connection != "none" {
 					connected++
 				}

@@ -151,7 +151,9 @@ func (l *lab) invite(first *e2e.Node, others ...*e2e.Node) {
 
 // peer is what a node tells of another one.
 func (l *lab) peer(n, other *e2e.Node) (found admin.PeerInfo, ok bool) {
-	for _, p := range n.Peers(l.ctx) {
+	peers, err := n.Peers(l.ctx)
+	must(l.t, err)
+	for _, p := range peers {
 		if p.Nickname == other.Name {
 			return p, true
 		}
