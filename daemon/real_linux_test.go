@@ -99,8 +99,8 @@ func TestKilledWorkerMidReply(t *testing.T) {
 	}
 	var killed time.Time
 	_, err = h.Generate(t.Context(), &core.GenerateRequest{Model: "stories260k-f32", Prompt: "Once upon a time", MaxTokens: 400},
-		func(core.Delta) error {
-			if killed.IsZero() {
+		func(d core.Delta) error {
+			if killed.IsZero() && d.Text != "" {
 				killed = time.Now()
 				return syscall.Kill(pids[0], syscall.SIGKILL)
 			}

@@ -172,8 +172,12 @@ func (in *instance) drop() {
 	}
 }
 
-// dead tells whether a worker has ended.
+// dead tells whether a worker has ended. The scheduler hears of it first, and its callers from it: a call to a killed
+// process fails before the process has been waited for.
 func (c *workers) dead() bool {
+	if c.scheduler != nil && c.scheduler.Ended() != nil {
+		return true
+	}
 	for _, w := range c.windows {
 		select {
 		case <-w.Done():

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,48 @@ func TestCrashEndsRequestsAndRestarts(t *testing.T) {
 	again.Release()
 	if status := h.model(id).Status; status != admin.StatusLoaded {
 		t.Errorf("status %s", status)
+	}
+}
+
+// TestWhoHearsOfACrashGetsNoDeadWorker lets a call to a worker fail while the end of its process, and of another call, is
+// still waited for, and asks for the model again at once.
+func TestWhoHearsOfACrashGetsNoDeadWorker(t *testing.T) {
+	arrived, second, hold := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var steps atomic.Int32
+	h := furnish(t, t.TempDir(), fake.Config{BeforeStep: func(w *fake.Window, b *engine.Batch) error {
+		switch {
+		case len(b.Rows) == 0 || steps.Load() > 2: // the restarted ones
+		case w.Shape().Layers.First > 0:
+			close(arrived)
+			<-second
+			return core.Errorf(core.CodeEngineCrashed, "worker: signal: killed")
+		case steps.Add(1) == 2:
+			close(second)
+			<-hold
+		}
+		return nil
+	}})
+	h.bring("m", 2)
+	ends := make(chan error, 2)
+	ask := func() {
+		_, err := h.say("m")
+		ends <- err
+	}
+	go ask()
+	<-arrived
+	go ask()
+	wantCode(t, <-ends, core.CodeEngineCrashed)
+	m, err := h.find(idOf("m"))
+	must(t, err)
+	lease, wait, err := m.lease()
+	if lease != nil || wait == nil || err != nil {
+		t.Errorf("a dead worker was lent: %v, %v", lease, err)
+	}
+	steps.Store(3)
+	close(hold)
+	wantCode(t, <-ends, core.CodeEngineCrashed)
+	if n, err := h.say("m"); n == 0 || err != nil {
+		t.Errorf("after the restart: %d tokens, %v", n, err)
 	}
 }
 

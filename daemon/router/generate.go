@@ -14,7 +14,8 @@ func (r *Router) Generate(ctx context.Context, req *core.GenerateRequest, emit f
 	arrived := time.Now()
 	var first time.Time
 	var reply *core.Reply
-	err := r.answer(ctx, req.Requester, req.Model, func(m chat.Model, route func() core.Route) (err error) {
+	begun := func() bool { return !first.IsZero() }
+	err := r.answer(ctx, req.Requester, req.Model, begun, func(m chat.Model, route func() core.Route) (err error) {
 		before := route()
 		if err := emit(core.Delta{Route: &before}); err != nil {
 			return err
@@ -44,7 +45,9 @@ func (r *Router) Generate(ctx context.Context, req *core.GenerateRequest, emit f
 // Embed turns texts into vectors, when it is the request's turn.
 func (r *Router) Embed(ctx context.Context, model string, inputs []core.EmbedInput) (vectors [][]float32, usage core.Usage, err error) {
 	arrived := time.Now()
-	err = r.answer(ctx, "", model, func(m chat.Model, _ func() core.Route) error {
+	begun := func() bool { return false }
+	err = r.answer(ctx, "", model, begun, func(m chat.Model, _ func() core.Route) error {
+		vectors, usage = nil, core.Usage{}
 		for _, in := range inputs {
 			vector, tokens, err := r.chat.Embed(ctx, m, in.Text, in.Tokens)
 			if err != nil {
@@ -62,9 +65,12 @@ func (r *Router) Embed(ctx context.Context, model string, inputs []core.EmbedInp
 	return vectors, usage, nil
 }
 
-// answer calls fn with the model that name means, in memory here or in a chain, when it is the request's turn. route
-// tells which way the request goes.
-func (r *Router) answer(ctx context.Context, requester, name string, fn func(m chat.Model, route func() core.Route) error) error {
+// answerer answers a request with a model. route tells which way the request goes.
+type answerer func(m chat.Model, route func() core.Route) error
+
+// answer calls fn with the model that name means, in memory here or in a chain, when it is the request's turn. fn may be
+// called again, if nothing of the answer was sent: begun tells.
+func (r *Router) answer(ctx context.Context, requester, name string, begun func() bool, fn answerer) error {
 	if err := r.line.enter(ctx, requester); err != nil {
 		return err
 	}
@@ -79,7 +85,7 @@ func (r *Router) answer(ctx context.Context, requester, name string, fn func(m c
 		return err
 	}
 	if here {
-		return r.answerHere(ctx, b.ID, fn)
+		return r.answerHere(ctx, b.ID, begun, fn)
 	}
 	ch, release, err := r.chains.acquire(ctx, b, chosen)
 	if err != nil {
@@ -105,8 +111,18 @@ func (r *Router) blueprint(name string) (library.Blueprint, error) {
 	return r.cfg.Models.Blueprint(id)
 }
 
-// answerHere calls fn with a model that runs on this PC alone.
-func (r *Router) answerHere(ctx context.Context, id core.ModelID, fn func(chat.Model, func() core.Route) error) error {
+// answerHere calls fn with a model that runs on this PC alone. Who meets a worker that has died and is not missed yet
+// is answered by the next, once: a request that ends every worker must not end many.
+func (r *Router) answerHere(ctx context.Context, id core.ModelID, begun func() bool, fn answerer) error {
+	err := r.answerOnce(ctx, id, fn)
+	if core.CodeOf(err) != core.CodeEngineCrashed || begun() {
+		return err
+	}
+	r.cfg.Log.Info("engine ended before the reply began; asking again", "model", id.String(), "err", err)
+	return r.answerOnce(ctx, id, fn)
+}
+
+func (r *Router) answerOnce(ctx context.Context, id core.ModelID, fn answerer) error {
 	m, release, err := r.cfg.Acquire(ctx, id)
 	if err != nil {
 		return err

@@ -110,6 +110,9 @@ func (s *Scheduler) land(f *flight) {
 	defer s.mu.Unlock()
 	s.flying--
 	s.measure(f)
+	if s.refuse == nil && core.CodeOf(f.passage.Err) == core.CodeEngineCrashed {
+		s.refuse = f.passage.Err // the chain ends with it: whoever hears of it may ask again at once, but not here
+	}
 	if f.abortable {
 		f.parts[0].job.abortable--
 	}

@@ -189,6 +189,13 @@ func (s *Scheduler) enqueue(ctx context.Context, j *job) error {
 	return nil
 }
 
+// Ended is why no job is taken any more, or nil. It is set before the jobs that a window's end cut off are told.
+func (s *Scheduler) Ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refuse
+}
+
 // abandon ends a job whose caller has gone.
 func (s *Scheduler) abandon(j *job, err error) {
 	s.mu.Lock()
