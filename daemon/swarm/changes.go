@@ -85,32 +85,37 @@ func (s standing) allows(founder core.PeerID, a record.Alteration) error {
 	return nil
 }
 
-// merge takes a row that somebody told if it is better than the one known.
-func (c *changes) merge(list []*record.Change) (better bool, err error) {
+// better checks a row that somebody told, and returns it and what it comes to if it is to be followed rather than the
+// one known; else the row is empty.
+func (c *changes) better(list []*record.Change) ([]record.Alteration, standing, error) {
 	if len(list) > maxChanges {
-		return false, core.Errorf(core.CodeTooLarge, "a row of %d changes", len(list))
+		return nil, standing{}, core.Errorf(core.CodeTooLarge, "a row of %d changes", len(list))
 	}
 	row := make([]record.Alteration, len(list))
 	for i, r := range list {
+		var err error
 		if row[i], err = record.OpenChange(c.net, r); err != nil {
-			return false, err
+			return nil, standing{}, err
 		}
 	}
 	theirs, err := follow(c.founder, row)
 	if err != nil {
-		return false, core.Errorf(core.CodeCorrupt, "a row of changes: %w", err)
+		return nil, theirs, core.Errorf(core.CodeCorrupt, "a row of changes: %w", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ours, err := follow(c.founder, c.row)
-	if err != nil {
-		return false, err
+	if err != nil || !outranks(theirs, row, ours, c.row) {
+		return nil, ours, err
 	}
-	if !outranks(theirs, row, ours, c.row) {
-		return false, nil
-	}
+	return row, theirs, nil
+}
+
+// take makes a row the one known.
+func (c *changes) take(row []record.Alteration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.row = row
-	return true, nil
 }
 
 // outranks tells whether row a is to be followed rather than row b.
@@ -173,8 +178,12 @@ func (c *changes) head() []byte {
 func (c *changes) records() []*record.Change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := make([]*record.Change, len(c.row))
-	for i, a := range c.row {
+	return recordsOf(c.row)
+}
+
+func recordsOf(row []record.Alteration) []*record.Change {
+	out := make([]*record.Change, len(row))
+	for i, a := range row {
 		out[i] = a.Record
 	}
 	return out

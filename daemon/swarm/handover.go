@@ -73,7 +73,8 @@ func (t *session) handOver(id peer.ID, name core.PeerID) (err error) {
 			return err
 		}
 	}
-	if err := out.Send(frameHandover, &record.Handover{Key: t.key[:], Last: true}); err != nil {
+	key := t.nextKey()
+	if err := out.Send(frameHandover, &record.Handover{Key: key[:], Last: true}); err != nil {
 		return err
 	}
 	var done record.Handover // the peer has saved it
@@ -127,23 +128,30 @@ func (t *session) takeOver(s core.Stream) error {
 // takeChanges follows a row of changes that somebody told. key is the network key at its end, if the teller gave it:
 // whoever it is, the row says which key is right.
 func (t *session) takeChanges(list []*record.Change, key []byte) error {
-	better, err := t.changes.merge(list)
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	return t.follow(list, key)
+}
+
+// follow is takeChanges for who holds the mutex. It is told the same by many, hence what is done already is not done
+// again.
+func (t *session) follow(list []*record.Change, key []byte) error {
+	row, standing, err := t.changes.better(list)
 	if err != nil {
 		return err
 	}
-	last, ok := t.changes.last()
-	if !ok || !better && record.HashKey(t.key) == last.KeyHash {
-		return nil
-	}
-	if better {
-		if err := t.cfg.Store.SaveChanges(t.ctx, encodeChanges(t.changes.records())); err != nil {
+	if row != nil {
+		if err := t.cfg.Store.SaveChanges(t.ctx, encodeChanges(recordsOf(row))); err != nil {
 			return err
 		}
-		t.apply()
+		t.apply(row, standing)
 	}
-	if _, out := t.changes.standing().out[t.self]; out {
-		t.log.Warn("this PC was put out of the swarm", "by", last.By)
-		t.wg.Go(func() { t.linger(t.putOut) })
+	last, ok := t.changes.last()
+	if !ok {
+		return nil
+	}
+	if _, out := standing.out[t.self]; out {
+		t.end(t.putOut, func() { t.log.Warn("this PC was put out of the swarm", "by", last.By) })
 		return nil
 	}
 	next, ok := t.keyOf(last, key)
@@ -151,19 +159,21 @@ func (t *session) takeChanges(list []*record.Change, key []byte) error {
 		t.log.Warn("the network key has changed and nobody has told it yet", "change", last.Number)
 		return nil
 	}
-	if better && t.host != nil {
+	if next != t.saved.key {
+		if err := t.rekey(next); err != nil {
+			return err
+		}
+	}
+	if row != nil && t.host != nil {
 		t.tellChanges()
 	}
-	if next == t.key {
-		return nil
-	}
-	return t.rekey(next)
+	return nil
 }
 
 // keyOf is the network key that a change made: the one sealed to this node, or the one that a peer told.
 func (t *session) keyOf(a record.Alteration, told []byte) (networkKey, bool) {
-	if record.HashKey(t.key) == a.KeyHash {
-		return t.key, true
+	if record.HashKey(t.saved.key) == a.KeyHash {
+		return t.saved.key, true
 	}
 	if key, ok := a.Key(t.cfg.Identity); ok {
 		return key, true
@@ -174,10 +184,11 @@ func (t *session) keyOf(a record.Alteration, told []byte) (networkKey, bool) {
 	return networkKey{}, false
 }
 
-// apply puts the row of changes into force: who was put out is no member, and its connections end.
-func (t *session) apply() {
-	s := t.changes.standing()
+// apply puts a row of changes into force: who was put out is no member, and its connections end. Whoever sees the row
+// sees the members that it leaves.
+func (t *session) apply(row []record.Alteration, s standing) {
 	t.members.putOut(s.remaining())
+	t.changes.take(row)
 	for id := range s.out {
 		t.book.forget(id)
 		t.notices.forget(id)
@@ -193,26 +204,41 @@ func (t *session) rekey(next networkKey) error {
 	if err := t.cfg.Store.RevokeInvites(t.ctx); err != nil {
 		return err
 	}
-	in := t.realm
-	in.former, in.key = string(t.key[:])+in.former, next
+	in := t.saved
+	in.former, in.key = string(in.key[:])+in.former, next
 	if len(in.former) > maxChanges*len(next) {
 		in.former = in.former[:maxChanges*len(next)]
 	}
 	if err := t.cfg.Vault.Set(t.ctx, networkSecret, secret.NewText(in.text())); err != nil {
 		return err
 	}
+	t.saved = in
 	t.log.Info("the network key has changed")
-	t.wg.Go(func() { t.linger(t.renew) })
+	t.end(t.renew, func() {})
 	return nil
 }
 
-// linger gives what was told time to arrive before the session ends.
-func (t *session) linger(then func()) {
-	select {
-	case <-time.After(lingerFor):
-		then()
-	case <-t.ctx.Done():
+// end ends the session, once, after what was told had time to arrive; first is done at once.
+func (t *session) end(then, first func()) {
+	if t.ending {
+		return
 	}
+	t.ending = true
+	first()
+	t.wg.Go(func() {
+		select {
+		case <-time.After(lingerFor):
+			then()
+		case <-t.ctx.Done():
+		}
+	})
+}
+
+// nextKey is the network key of the newest change that this node follows.
+func (t *session) nextKey() networkKey {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	return t.saved.key
 }
 
 // tellChanges sends the newest change to everybody and hands it over to those who are connected.
@@ -232,12 +258,18 @@ func (t *session) tellChange(id peer.ID, name core.PeerID) {
 
 // alter makes a change, by this node, of the swarm.
 func (t *session) alter(out, delegate core.PeerID) error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
 	a := t.changes.next()
 	a.By, a.Out, a.Delegate, a.Time = t.self, out, delegate, time.Now()
+	if last, ok := t.changes.last(); ok && record.HashKey(t.saved.key) != last.KeyHash {
+		return core.Errorf(core.CodeNotReady, "this PC has not heard the newest network key yet").
+			WithHint("Try again when a PC that has it is connected.")
+	}
 	if err := t.changes.standing().allows(t.realm.founder, a); err != nil {
 		return err
 	}
-	key, remaining := t.key, slices.DeleteFunc(t.members.names(), func(id core.PeerID) bool { return id == out })
+	key, remaining := t.saved.key, slices.DeleteFunc(t.members.names(), func(id core.PeerID) bool { return id == out })
 	if !out.IsZero() {
 		rand.Read(key[:]) // never fails
 	}
@@ -245,5 +277,5 @@ func (t *session) alter(out, delegate core.PeerID) error {
 	if err != nil {
 		return err
 	}
-	return t.takeChanges(append(t.changes.records(), a.Record), key[:])
+	return t.follow(append(t.changes.records(), a.Record), key[:])
 }

@@ -91,9 +91,10 @@ func (t *session) loadChanges(ctx context.Context) error {
 			return core.Errorf(core.CodeCorrupt, "the changes of the swarm cannot be read: %w", err)
 		}
 	}
-	if _, err := t.changes.merge(list); err != nil {
+	row, s, err := t.changes.better(list)
+	if err != nil {
 		return err
 	}
-	t.apply()
+	t.apply(row, s)
 	return nil
 }

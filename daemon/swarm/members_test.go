@@ -1,13 +1,18 @@
 package swarm
 
 import (
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/secret"
+	"github.com/shoal-p2p/shoal/daemon/store"
 	"github.com/shoal-p2p/shoal/daemon/swarm/record"
 )
 
@@ -123,6 +128,156 @@ func rowOf(t *testing.T, net record.Network, steps ...func(*record.Alteration) s
 	return out
 }
 
+// merge has a row taken if it is better than the one known.
+func merge(c *changes, list []*record.Change) (better bool, err error) {
+	row, _, err := c.better(list)
+	if row != nil {
+		c.take(row)
+	}
+	return row != nil, err
+}
+
+// apart is a session without a host, of a node in the swarm of somebody else.
+func apart(t *testing.T, founder self) *session {
+	t.Helper()
+	dir := t.TempDir()
+	db, err := store.Open(t.Context(), filepath.Join(dir, "shoal.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	me := newIdentity(t)
+	s, err := New(Config{
+		Identity: me.key, Store: db,
+		Vault: secret.Open(t.Context(), secret.Config{Dir: dir, Owner: "test", Getenv: func(string) string { return "" }}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := firstRealm(networkKey{1}, founder.name)
+	if err := s.saveRealm(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	ses, err := s.newSession(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ses.close)
+	for _, id := range []core.PeerID{me.name, newName(t)} {
+		a, err := record.Admit(founder.key, ses.net, id, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ses.members.add([]*record.Signed{a.Record}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ses
+}
+
+// putOutOf makes the change by which the founder puts the other member of apart out.
+func putOutOf(t *testing.T, ses *session, founder self) (who core.PeerID, row []*record.Change) {
+	t.Helper()
+	for _, id := range ses.members.names() {
+		if id != founder.name && id != ses.self {
+			who = id
+		}
+	}
+	a := record.Alteration{Number: 1, Out: who, Time: time.Now()}
+	a, err := record.Alter(founder.key, ses.net, a, networkKey{2}, []core.PeerID{founder.name, ses.self})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return who, []*record.Change{a.Record}
+}
+
+// A change comes from every peer that a node meets while it takes it up; the key is changed once.
+func TestAChangeToldByManyIsTakenOnce(t *testing.T) {
+	founder := newIdentity(t)
+	ses := apart(t, founder)
+	renewed := make(chan struct{}, 100)
+	ses.renew = func() { renewed <- struct{}{} }
+	_, row := putOutOf(t, ses, founder)
+	var told sync.WaitGroup
+	for range 20 {
+		told.Go(func() {
+			if err := ses.takeChanges(row, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	told.Wait()
+	text, err := ses.cfg.Vault.Get(t.Context(), networkSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, ok := parseRealm(text.Reveal())
+	if !ok || in.key != (networkKey{2}) || len(in.formerKeys()) != 1 || in != ses.saved {
+		t.Errorf("kept after the change: key %x, %d former ones", in.key[:4], len(in.formerKeys()))
+	}
+	ses.wg.Wait()
+	if len(renewed) != 1 {
+		t.Errorf("the session is renewed %d times", len(renewed))
+	}
+}
+
+// A second change before the session has ended keeps the key between the two.
+func TestTwoChangesInOneSession(t *testing.T) {
+	founder := newIdentity(t)
+	ses := apart(t, founder)
+	renewed := make(chan struct{}, 2)
+	ses.renew = func() { renewed <- struct{}{} }
+	_, row := putOutOf(t, ses, founder)
+	if err := ses.takeChanges(row, nil); err != nil {
+		t.Fatal(err)
+	}
+	last, _ := ses.changes.last()
+	next, err := record.Alter(founder.key, ses.net, record.Alteration{Number: 2, Previous: last.Hash, Out: newName(t), Time: time.Now()},
+		networkKey{3}, []core.PeerID{ses.self})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ses.takeChanges(append(row, next.Record), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := ses.saved.formerKeys(); ses.saved.key != (networkKey{3}) || !slices.Equal(got, []networkKey{{2}, {1}}) {
+		t.Errorf("%d former keys", len(got))
+	}
+	if ses.nextKey() != (networkKey{3}) {
+		t.Error("the key of the change before is handed over")
+	}
+	ses.wg.Wait()
+	if len(renewed) != 1 {
+		t.Errorf("the session is renewed %d times", len(renewed))
+	}
+}
+
+// Whoever sees a change sees the members that it leaves.
+func TestAChangeAndItsMembersAreSeenTogether(t *testing.T) {
+	founder := newIdentity(t)
+	ses := apart(t, founder)
+	ses.renew = func() {}
+	who, row := putOutOf(t, ses, founder)
+	ses.members.mu.Lock()
+	done := make(chan error, 1)
+	go func() { done <- ses.takeChanges(row, nil) }()
+	eventually(t, "the change is saved", 5*time.Second, func() bool {
+		kept, err := ses.cfg.Store.Changes(t.Context())
+		return err == nil && len(kept) == 1
+	})
+	seen := false
+	for end := time.Now().Add(50 * time.Millisecond); !seen && time.Now().Before(end); runtime.Gosched() { // it waits for the members now
+		_, seen = ses.changes.last()
+	}
+	ses.members.mu.Unlock()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if seen || ses.members.belongs(who) {
+		t.Errorf("the change is seen before the members %v, who was put out belongs %v", seen, ses.members.belongs(who))
+	}
+}
+
 func TestForksAreSettledAlike(t *testing.T) {
 	founder, one, two, x, y := newIdentity(t), newIdentity(t), newIdentity(t), newIdentity(t), newIdentity(t)
 	net := record.Network{1}
@@ -163,7 +318,7 @@ func TestForksAreSettledAlike(t *testing.T) {
 			rows [][]*record.Change
 		}{{ab, [][]*record.Change{c.a, c.b}}, {ba, [][]*record.Change{c.b, c.a}}} {
 			for _, row := range order.rows {
-				if _, err := order.at.merge(row); err != nil {
+				if _, err := merge(order.at, row); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -188,13 +343,13 @@ func TestForksAreSettledAlike(t *testing.T) {
 		{"one is left out", base[1:]},
 	} {
 		at := &changes{net: net, founder: founder.name}
-		if better, err := at.merge(c.row); err == nil || better {
+		if better, err := merge(at, c.row); err == nil || better {
 			t.Errorf("%s: taken", c.name)
 		}
 	}
 	at := &changes{net: net, founder: founder.name}
-	at.merge(base)
-	if better, err := at.merge(base[:1]); err != nil || better {
+	merge(at, base)
+	if better, err := merge(at, base[:1]); err != nil || better {
 		t.Errorf("a row is rolled back: %v", err)
 	}
 }

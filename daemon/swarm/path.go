@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -85,7 +88,7 @@ func (t *session) pathChanged(id peer.ID) {
 	t.book.update(name, func(e *entry) {
 		e.lan = e.lan || lan
 		if e.connection, e.LastSeen = now, time.Now(); now == connectionNone {
-			e.next, e.lost, e.rtt = time.Time{}, time.Now(), 0
+			e.next, e.lost, e.rtt, e.lan = time.Time{}, time.Now(), 0, false
 		} else {
 			e.tries, e.heard = 0, time.Now()
 		}
@@ -160,11 +163,27 @@ func (t *session) connection(id peer.ID) (kind string, lan bool) {
 			continue
 		}
 		if !isCircuit(c.RemoteMultiaddr()) {
-			return connectionDirect, isNear(c.RemoteMultiaddr())
+			return connectionDirect, isNear(c.RemoteMultiaddr()) || t.onLink(c.RemoteMultiaddr())
 		}
 		kind = connectionRelayed
 	}
 	return kind, false
+}
+
+// onLink tells whether an address is of a network that this PC is on. Not every local network has private addresses.
+func (t *session) onLink(a multiaddr.Multiaddr) bool {
+	ip, err := manet.ToIP(a)
+	if err != nil {
+		return false
+	}
+	list, err := t.cfg.interfaces()
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(list, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.Contains(ip)
+	})
 }
 
 // pingLoop measures every connected peer again and again.

@@ -54,6 +54,10 @@ type session struct {
 	renew  func() // start again with what is saved now
 	putOut func() // leave: this node was put out
 
+	changing sync.Mutex // one change of the swarm at a time; guards what follows
+	saved    realm      // what the session that follows is in: this one's, or that of a change since
+	ending   bool       // renew or putOut is to be called
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -73,7 +77,7 @@ func (s *Swarm) newSession(ctx context.Context, in realm) (*session, error) {
 		return nil, err
 	}
 	t := &session{
-		cfg: &s.cfg, realm: in, key: in.key, net: in.name(), self: s.self, log: s.log,
+		cfg: &s.cfg, realm: in, saved: in, key: in.key, net: in.name(), self: s.self, log: s.log,
 		redial: bell.New(), tell: bell.New(), announce: bell.New(),
 		moved: map[peer.ID]bool{}, doubted: map[peer.ID]bool{}, movedCh: bell.New(),
 	}
@@ -230,11 +234,9 @@ func (t *session) run(s *Swarm) {
 		t.wg.Go(loop)
 	}
 	t.redial.Ring()
-	if last, ok := t.changes.last(); ok { // the node may have stopped between the change and its key
-		if key, ok := t.keyOf(last, nil); ok && key != t.key {
-			if err := t.rekey(key); err != nil {
-				t.log.Warn("take up the new network key", "err", err)
-			}
+	if _, ok := t.changes.last(); ok { // the node may have stopped between the change and its key
+		if err := t.takeChanges(t.changes.records(), nil); err != nil {
+			t.log.Warn("take up the new network key", "err", err)
 		}
 	}
 }
