@@ -7,6 +7,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/frame"
 	"github.com/shoal-p2p/shoal/daemon/swarm/wire"
 )
 
@@ -128,6 +129,6 @@ func (p *Pipe) join(list []*wire.PipelineShape) error {
 		j.Context, j.Sequences, j.BatchRows = min(j.Context, s.Context), min(j.Sequences, s.Sequences), min(j.BatchRows, s.BatchRows)
 		j.CanTrim, j.GPULayers = j.CanTrim && s.CanTrim, j.GPULayers+s.GPULayers
 	}
-	p.view = view{tokens: p.shape.First, samples: p.shape.Last, half: p.spec.Half}
+	p.view = frame.View{Tokens: p.shape.First, Samplers: p.shape.Last, Half: p.spec.Half}
 	return nil
 }

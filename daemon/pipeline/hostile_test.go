@@ -252,6 +252,7 @@ func TestHostileStages(t *testing.T) {
 		"otherNumber":  func(out *wire.Writer, b []byte) { _ = out.SendPayload(result, sample(number(b)+1, 5, 65, 0)) },
 		"token":        func(out *wire.Writer, b []byte) { _ = out.SendPayload(result, sample(number(b), 5, 1<<20, 0)) },
 		"row":          func(out *wire.Writer, b []byte) { _ = out.SendPayload(result, sample(number(b), 2, 65, 0)) },
+		"rowPast":      func(out *wire.Writer, b []byte) { _ = out.SendPayload(result, sample(number(b), 6, 65, 0)) },
 		"NaN":          func(out *wire.Writer, b []byte) { _ = out.SendPayload(result, sample(number(b), 5, 65, math.NaN())) },
 		"batchBack":    func(out *wire.Writer, b []byte) { _ = out.SendPayload(batch, b) },
 		"unknownFrame": func(out *wire.Writer, b []byte) { _ = out.SendPayload(255, b) },

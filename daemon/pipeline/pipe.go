@@ -10,6 +10,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/frame"
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
 	"github.com/shoal-p2p/shoal/daemon/swarm/wire"
 )
@@ -20,7 +21,7 @@ type Pipe struct {
 	spec    Spec
 	id      sessionID
 	shape   engine.Shape
-	view    view // of the first stage
+	view    frame.View // of the first stage
 	credits chan struct{}
 
 	first  core.Stream // to the first stage
@@ -89,13 +90,17 @@ func (p *Pipe) Submit(ctx context.Context, b *engine.Batch, done func(schedule.P
 	}
 	p.sending.Lock()
 	defer p.sending.Unlock()
-	k := packet{number: p.number + 1, embed: b.Embed, ops: b.Ops, rows: b.Rows, hidden: b.Hidden}
-	if ctx.Err() != nil {
-		k.failed, k.rows, k.hidden = core.Errorf(core.CodeCancelled, "batch: %w", context.Cause(ctx)), nil, nil
+	k := packet{header: header{number: p.number + 1}, batch: *b}
+	err := engine.CheckSamplers(b.Ops, p.shape.Vocabulary)
+	if err == nil && ctx.Err() != nil {
+		k.fail(core.Errorf(core.CodeCancelled, "batch: %w", context.Cause(ctx)))
 	}
-	body, err := appendPacket(p.body[:0], &k, p.view)
+	var body []byte
+	if err == nil {
+		body, err = appendPacket(p.body[:0], &k, p.view)
+	}
 	if err != nil { // the others of the batch's operations have to arrive
-		k.failed, k.rows, k.hidden, k.ops = asError(err), nil, nil, withoutSamplers(b.Ops)
+		k.refuse(err)
 		body, _ = appendPacket(p.body[:0], &k, p.view)
 	}
 	p.body, p.number = body, k.number
@@ -105,15 +110,6 @@ func (p *Pipe) Submit(ctx context.Context, b *engine.Batch, done func(schedule.P
 	if err := p.out.SendPayload(kindBatch, body); err != nil {
 		p.fail(lost(p.peer(0), err))
 	}
-}
-
-func withoutSamplers(ops []engine.Op) (rest []engine.Op) {
-	for _, op := range ops {
-		if op.Kind != engine.OpSampler {
-			rest = append(rest, op)
-		}
-	}
-	return rest
 }
 
 // expect notes a batch as under way. It is false, and done has been called, when the session is over.
@@ -132,8 +128,8 @@ func (p *Pipe) expect(ctx context.Context, k *packet, spare []float32, done func
 	} else {
 		w = &passage{}
 	}
-	*w = passage{number: k.number, rows: len(k.rows), begun: time.Now(), spare: spare, ctx: ctx, done: done}
-	if len(k.rows) > 0 && ctx.Done() != nil {
+	*w = passage{number: k.number, rows: len(k.batch.Rows), begun: time.Now(), spare: spare, ctx: ctx, done: done}
+	if len(k.batch.Rows) > 0 && ctx.Done() != nil {
 		number := k.number
 		w.unhook = context.AfterFunc(ctx, func() { p.cancel(number) })
 	}
@@ -247,7 +243,9 @@ func (p *Pipe) land(body []byte) error {
 	}
 	w := p.pending[0]
 	p.mu.Unlock()
-	r, err := decodeResult(body, w.spare, wanted{rows: w.rows, width: p.shape.Embedding, hidden: !p.shape.Last, vocabulary: p.shape.Vocabulary})
+	want := frame.WantedOf(p.shape, w.rows)
+	want.Foreign = true
+	r, err := decodeResult(body, w.spare, want)
 	if err != nil {
 		return err
 	}
@@ -261,7 +259,7 @@ func (p *Pipe) land(body []byte) error {
 		}
 		outcome.Err = r.failed
 	} else {
-		outcome.Output = &engine.Output{Hidden: r.hidden, Samples: r.samples, Embeddings: r.embeddings}
+		outcome.Output = &r.output
 	}
 	p.mu.Lock()
 	p.pending = append(p.pending[:0], p.pending[1:]...)

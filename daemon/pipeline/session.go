@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/frame"
 	"github.com/shoal-p2p/shoal/daemon/swarm/wire"
 )
 
@@ -32,8 +33,8 @@ type session struct {
 	window engine.Window
 	shape  engine.Shape
 	share  *share
-	limits bounds
-	next   view // of who gets what this stage makes
+	limits frame.Limits
+	next   frame.View // of who gets what this stage makes
 
 	reserved int64 // bytes
 
@@ -182,11 +183,9 @@ func (s *session) take(w engine.Window) error {
 	s.share = share
 	s.shape.Context, s.shape.Sequences = share.context, len(share.sequences)
 	s.shape.BatchRows = rowsThatFit(min(s.shape.BatchRows, s.options.BatchRows), s.shape.Embedding)
-	s.limits = bounds{rows: s.shape.BatchRows, sequences: len(share.sequences), vocabulary: s.shape.Vocabulary}
-	if !s.shape.First {
-		s.limits.width = s.shape.Embedding
-	}
-	s.next = view{samples: true, half: s.half}
+	s.limits = frame.LimitsOf(s.shape)
+	s.limits.Foreign = true
+	s.next = frame.View{Samplers: true, Half: s.half}
 	n := len(share.sequences)
 	s.lens, s.before, s.after = make([]int32, n), make([]int32, n), make([]int32, n)
 	s.frames, s.spare = make(chan []byte, s.credits+1), make(chan []byte, s.credits+1)
@@ -201,13 +200,13 @@ func (s *session) take(w engine.Window) error {
 // memory is how many bytes the batches of the session may take: each as a frame that came, as floats and as a frame
 // that leaves.
 func (s *session) memory() int64 {
-	return 3 * int64(s.credits) * int64(s.shape.BatchRows) * int64(rowSize+4*s.shape.Embedding)
+	return 3 * int64(s.credits) * int64(s.shape.BatchRows) * int64(frame.RowSize+4*s.shape.Embedding)
 }
 
 // rowsThatFit is how many rows of a width a frame holds, n at most.
 func rowsThatFit(n, width int) int {
-	const reserved = 2 * maxSampler // for operations
-	return max(1, min(n, (wire.MaxPayload-reserved)/(rowSize+4*width)))
+	const reserved = 2 * frame.MaxSampler // for operations
+	return max(1, min(n, (wire.MaxPayload-reserved)/(frame.RowSize+4*width)))
 }
 
 // giveBack returns what the session has of the window.
@@ -421,6 +420,9 @@ func (s *session) enqueue(body []byte) error {
 	t := s.newTask()
 	if err := decodePacket(body, &t.packet, s.limits); err != nil {
 		return err
+	}
+	if err := engine.CheckSamplers(t.packet.batch.Ops, s.shape.Vocabulary); err != nil {
+		t.refuse(err) // a fault of the request, not of the peer: the session goes on
 	}
 	s.mu.Lock()
 	if t.number != s.last+1 {

@@ -6,17 +6,19 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/frame"
 )
 
 // begin makes of a batch what the window gets, once those before it have run. The station's goroutine calls it.
 func (s *session) begin(t *task) {
-	t.batch = engine.Batch{Ops: s.mapOps(t.ops), Embed: t.embed, Spare: s.hidden}
-	s.countOps(t.ops)
+	from := &t.packet.batch
+	t.batch = engine.Batch{Ops: s.mapOps(from.Ops), Embed: from.Embed, Spare: s.hidden}
+	s.countOps(from.Ops)
 	if t.failed == nil {
-		t.failed = s.countRows(t.rows)
+		t.failed = s.countRows(from.Rows)
 	}
 	if t.failed == nil {
-		t.batch.Rows, t.batch.Hidden = s.mapRows(t.rows), t.hidden
+		t.batch.Rows, t.batch.Hidden = s.mapRows(from.Rows), from.Hidden
 	}
 }
 
@@ -38,12 +40,12 @@ func (s *session) end(t *task) {
 			t.failed = asError(t.err)
 		}
 	}
-	if err := checkHidden(t.out.Hidden, s.shape.Embedding); err != nil { // this node's window is at fault
+	if err := frame.CheckHidden(t.out.Hidden, s.shape.Embedding); err != nil { // this node's window is at fault
 		s.fail(core.Errorf(core.CodeEngineCrashed, "the window's output: %w", err))
 		return
 	}
 	if t.batch.Rows != nil {
-		s.unmapRows(t.rows)
+		s.unmapRows(t.packet.batch.Rows)
 	}
 	s.forward(t, &t.out)
 	if t.out.Hidden != nil {
@@ -55,10 +57,10 @@ func (s *session) end(t *task) {
 func (s *session) forward(t *task, out *engine.Output) {
 	body, err := s.body(), error(nil)
 	if s.opening.last() {
-		r := result{packet: packet{number: t.number, slowest: t.slowest, failed: t.failed, hidden: out.Hidden}, samples: out.Samples, embeddings: out.Embeddings}
-		body = appendResult(body, &r, s.next)
+		body = appendResult(body, &result{t.header, *out}, s.next)
 	} else {
-		p := packet{number: t.number, slowest: t.slowest, failed: t.failed, embed: t.embed, ops: t.ops, rows: t.rows, hidden: out.Hidden}
+		p := packet{t.header, t.packet.batch}
+		p.batch.Hidden = out.Hidden
 		body, err = appendPacket(body, &p, s.next)
 	}
 	if err != nil {

@@ -10,13 +10,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
 
-// Limits of a Sampler.
-const (
-	maxGrammar = 512 << 10 // bytes
-	maxBias    = 4096
-	maxTop     = 128
-	penaltyRow = 256 // tokens that the repetition penalties look back
-)
+const penaltyRow = 256 // tokens that the repetition penalties look back
 
 // sampler chooses the tokens of one sequence. A nil sampler takes the likeliest token.
 type sampler struct {
@@ -29,7 +23,7 @@ type sampler struct {
 
 // newSampler checks s and makes llama.cpp's samplers for it, in the order that llama.cpp's own server uses.
 func newSampler(w *Window, s *engine.Sampler) (*sampler, error) {
-	if err := checkSampler(s, w.shape.Vocabulary); err != nil {
+	if err := s.Check(w.shape.Vocabulary); err != nil {
 		return nil, err
 	}
 	out := &sampler{logprobs: s.Logprobs, top: s.TopLogprobs}
@@ -121,48 +115,6 @@ func (s *sampler) addRandom(from *engine.Sampler) {
 		seed--
 	}
 	s.add(binding.SamplerInitDist(seed))
-}
-
-func checkSampler(s *engine.Sampler, vocabulary int) error {
-	bad := func(param, format string, args ...any) error {
-		return core.Errorf(core.CodeInvalidRequest, param+" "+format, args...).WithParam(param)
-	}
-	within := func(v, low, high float64) bool { return v >= low && v <= high } // false for NaN
-	switch {
-	case !within(s.Temperature, 0, 100):
-		return bad("temperature", "must be 0 to 100")
-	case s.TopK < 0 || s.TopK > math.MaxInt32:
-		return bad("top_k", "must not be negative")
-	case !within(s.TopP, 0, 1):
-		return bad("top_p", "must be 0 to 1")
-	case !within(s.MinP, 0, 1):
-		return bad("min_p", "must be 0 to 1")
-	case !within(s.RepeatPenalty, 0, 100):
-		return bad("repeat_penalty", "must be 0 to 100")
-	case !within(s.FrequencyPenalty, -100, 100):
-		return bad("frequency_penalty", "must be -100 to 100")
-	case !within(s.PresencePenalty, -100, 100):
-		return bad("presence_penalty", "must be -100 to 100")
-	case s.TopLogprobs < 0 || s.TopLogprobs > maxTop:
-		return bad("top_logprobs", "must be 0 to %d", maxTop)
-	case len(s.Grammar) > maxGrammar:
-		return bad("grammar", "has %d bytes, most are %d", len(s.Grammar), maxGrammar)
-	case len(s.LogitBias) > maxBias:
-		return bad("logit_bias", "has %d tokens, most are %d", len(s.LogitBias), maxBias)
-	}
-	for token, b := range s.LogitBias {
-		if token < 0 || int(token) >= vocabulary || !within(b, -1e6, 1e6) {
-			return bad("logit_bias", "of token %d of %d is %g", token, vocabulary, b)
-		}
-	}
-	for _, list := range [][]int32{s.History, s.Accepted} {
-		for _, token := range list {
-			if token < 0 || int(token) >= vocabulary {
-				return bad("prompt", "has token %d of %d", token, vocabulary)
-			}
-		}
-	}
-	return nil
 }
 
 func (s *sampler) free() {

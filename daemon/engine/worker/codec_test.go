@@ -3,12 +3,18 @@ package worker
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/frame"
 )
 
 func sampleBatch() *engine.Batch {
@@ -22,40 +28,84 @@ func sampleBatch() *engine.Batch {
 				History:  []int32{1, 2, 3},
 			}},
 		},
-		Rows:   []engine.Row{{Token: -1, Pos: 4, Seq: 2}, {Token: 9, Pos: 5, Seq: 2, Sample: true}, {Token: 8, Pos: 6, Seq: 2, Sample: true, Draft: true}},
-		Hidden: []float32{1.5, -2, 0, 65504},
+		Rows:   []engine.Row{{Token: 1, Pos: 4, Seq: 2}, {Token: 9, Pos: 5, Seq: 2, Sample: true}, {Token: 8, Pos: 6, Seq: 2, Sample: true, Draft: true}},
+		Hidden: []float32{1.5, -2, 3, 65504, 0.25, 1},
 		Embed:  true,
 	}
 }
 
 func sampleOutput() *engine.Output {
 	return &engine.Output{
-		Hidden: []float32{1, -0.25},
 		Samples: []engine.Sample{
-			{Row: 3, Token: 42, Piece: []byte(" fish\xff"), End: true, Logprob: -0.5, Top: []engine.Candidate{{Token: 1, Piece: []byte("a"), Logprob: -1}}},
-			{Row: 4, Token: -1},
+			{Row: 1, Token: 42, Piece: []byte(" fish\xff"), End: true, Logprob: -0.5, Top: []engine.Candidate{{Token: 1, Piece: []byte("a"), Logprob: -1}}},
+			{Row: 2, Token: -1, End: true},
 		},
 		Embeddings: [][]float32{{1, 2}, {3, 4}},
 	}
 }
 
-func TestBatchRoundTrip(t *testing.T) {
-	for _, over := range []bool{false, true} {
+// middle is a window that takes and gives hidden states of two floats.
+func middle() engine.Shape {
+	return engine.Shape{Embedding: 2, Vocabulary: 100, Sequences: 4, BatchRows: 8}
+}
+
+// TestWireBytes holds the form of the frames against that of earlier versions. A node and its worker are of one version,
+// but the operations, rows and outputs in them are also what nodes send one another.
+func TestWireBytes(t *testing.T) {
+	limits := frame.LimitsOf(middle())
+	for name, ended := range map[string]bool{"batch": false, "batch-ended": true} {
 		want := sampleBatch()
-		data, err := appendBatch(nil, want, over)
+		if ended {
+			want = &engine.Batch{Ops: want.Ops[:2]}
+		}
+		data, err := appendBatch(nil, want, ended)
 		if err != nil {
 			t.Fatal(err)
 		}
+		golden(t, name, data)
 		var got engine.Batch
-		ended, err := decodeBatch(data, &got)
-		if err != nil || ended != over || !reflect.DeepEqual(&got, want) {
-			t.Errorf("over %v: ended %v, %v\n got %+v\nwant %+v", over, ended, err, got, want)
+		over, err := decodeBatch(data, &got, limits)
+		if err != nil || over != ended || !reflect.DeepEqual(got.Rows, want.Rows) && len(want.Rows) > 0 || !reflect.DeepEqual(got.Ops, want.Ops) || !slices.Equal(got.Hidden, want.Hidden) {
+			t.Errorf("%s: ended %v, %v\n got %+v\nwant %+v", name, over, err, got, want)
 		}
 		for n := range data {
-			if _, err := decodeBatch(data[:n], &got); err == nil {
-				t.Errorf("over %v: %d of %d bytes are taken for a batch", over, n, len(data))
+			if _, err := decodeBatch(data[:n], &got, limits); err == nil {
+				t.Errorf("%s: %d of %d bytes are taken for a batch", name, n, len(data))
 			}
 		}
+	}
+	last := middle()
+	last.Last = true
+	for name, c := range map[string]struct {
+		out   *engine.Output
+		shape engine.Shape
+	}{"output": {sampleOutput(), last}, "output-hidden": {&engine.Output{Hidden: []float32{1, -0.25, 3, 4, 5, 6}}, middle()}} {
+		data := frame.AppendOutput(nil, c.out, false)
+		golden(t, name, data)
+		got, err := decodeOutput(data, nil, frame.WantedOf(c.shape, 3))
+		if err != nil || !reflect.DeepEqual(got, c.out) {
+			t.Errorf("%s: %v\n got %+v\nwant %+v", name, err, got, c.out)
+		}
+		for n := range data {
+			if _, err := decodeOutput(data[:n], nil, frame.WantedOf(c.shape, 3)); err == nil {
+				t.Errorf("%s: %d of %d bytes are taken for an output", name, n, len(data))
+			}
+		}
+	}
+	golden(t, "text", appendText(nil, "a\x00b\xff", true, false))
+	golden(t, "pieces", appendPieces(nil, [][]byte{[]byte("x"), nil, []byte("\xff")}))
+}
+
+// golden compares bytes with those of testdata/wire.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "wire", name+".hex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is %x, want %x; %v", name, got, want, err)
 	}
 }
 
@@ -66,23 +116,10 @@ func TestBatchRefusesWhatJSONCannotSay(t *testing.T) {
 	}
 }
 
-func TestOutputRoundTrip(t *testing.T) {
-	want := sampleOutput()
-	data := appendOutput(nil, want)
-	got, err := decodeOutput(data, nil)
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
-	}
-	for n := range data {
-		if _, err := decodeOutput(data[:n], nil); err == nil {
-			t.Errorf("%d of %d bytes are taken for an output", n, len(data))
-		}
-	}
-}
-
 func TestOutputUsesSpareMemory(t *testing.T) {
 	spare := make([]float32, 0, 8)
-	got, err := decodeOutput(appendOutput(nil, sampleOutput()), spare)
+	data := frame.AppendOutput(nil, &engine.Output{Hidden: []float32{1, 2, 3, 4}}, false)
+	got, err := decodeOutput(data, spare, frame.WantedOf(middle(), 2))
 	if err != nil || &got.Hidden[0] != &spare[:1][0] {
 		t.Errorf("spare memory was not used; %v", err)
 	}
@@ -119,7 +156,7 @@ func FuzzDecodeBatch(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var b engine.Batch
-		ended, err := decodeBatch(data, &b)
+		ended, err := decodeBatch(data, &b, frame.LimitsOf(middle()))
 		if err != nil {
 			return
 		}
@@ -128,19 +165,8 @@ func FuzzDecodeBatch(f *testing.F) {
 			t.Fatal(err)
 		}
 		var c engine.Batch
-		if _, err := decodeBatch(again, &c); err != nil {
+		if _, err := decodeBatch(again, &c, frame.LimitsOf(middle())); err != nil {
 			t.Fatal(err)
-		}
-	})
-}
-
-func FuzzDecodeOutput(f *testing.F) {
-	f.Add(appendOutput(nil, sampleOutput()))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if out, err := decodeOutput(data, nil); err == nil {
-			if _, err := decodeOutput(appendOutput(nil, out), nil); err != nil {
-				t.Fatal(err)
-			}
 		}
 	})
 }
@@ -151,8 +177,7 @@ func FuzzDecodeText(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, _, _, _ = decodeText(data)
 		_, _ = decodePieces(data)
-		c := &cursor{data: data}
-		_ = c.tokens()
+		_ = frame.Read(data).Tokens()
 	})
 }
 

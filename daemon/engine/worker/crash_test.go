@@ -25,7 +25,10 @@ const enteredVariable = "SHOAL_TEST_ENTERED"
 
 func (s stuck) Info(context.Context) (engine.RuntimeInfo, error)         { return engine.RuntimeInfo{}, nil }
 func (s stuck) Load(context.Context, engine.Spec) (engine.Window, error) { return s, nil }
-func (s stuck) Shape() engine.Shape                                      { return engine.Shape{First: true, Last: true} }
+func (s stuck) Shape() engine.Shape {
+	return engine.Shape{First: true, Last: true, Embedding: 1, Vocabulary: 8, Sequences: 1, BatchRows: 1}
+}
+
 func (s stuck) Step(context.Context, *engine.Batch) (*engine.Output, error) {
 	if err := os.WriteFile(os.Getenv(enteredVariable), nil, 0o600); err != nil {
 		return nil, err

@@ -36,24 +36,24 @@ const (
 	maxHello   = 1 << 10
 )
 
-// frame is one message. The body is valid until the next frame is read into the same buffer.
-type frame struct {
+// message is one frame. The body is valid until the next frame is read into the same buffer.
+type message struct {
 	kind kind
 	id   uint32
 	body []byte
 }
 
 // readFrame reads a frame with a body of at most limit bytes, into buf if it has room.
-func readFrame(r io.Reader, buf []byte, limit uint32) (frame, error) {
+func readFrame(r io.Reader, buf []byte, limit uint32) (message, error) {
 	var h [headerSize]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
-		return frame{}, err
+		return message{}, err
 	}
 	n := binary.LittleEndian.Uint32(h[:])
 	if n > limit {
-		return frame{}, core.Errorf(core.CodeTooLarge, "frame of %d bytes, most are %d", n, limit)
+		return message{}, core.Errorf(core.CodeTooLarge, "frame of %d bytes, most are %d", n, limit)
 	}
-	f := frame{kind: kind(h[4]), id: binary.LittleEndian.Uint32(h[5:])}
+	f := message{kind: kind(h[4]), id: binary.LittleEndian.Uint32(h[5:])}
 	if f.body = buf; uint32(cap(buf)) < n {
 		f.body = make([]byte, n)
 	}

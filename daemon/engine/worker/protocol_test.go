@@ -16,6 +16,9 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
 
+// waits is a token whose step waits.
+const waits = 999
+
 // echo is an engine whose window samples the token of every row.
 type echo struct{ done chan struct{} }
 
@@ -23,9 +26,11 @@ func (e *echo) Info(context.Context) (engine.RuntimeInfo, error) {
 	return engine.RuntimeInfo{Version: "echo"}, nil
 }
 func (e *echo) Load(context.Context, engine.Spec) (engine.Window, error) { return e, nil }
-func (e *echo) Shape() engine.Shape                                      { return engine.Shape{Embedding: 2} }
-func (e *echo) Done() <-chan struct{}                                    { return e.done }
-func (e *echo) Close() error                                             { close(e.done); return nil }
+func (e *echo) Shape() engine.Shape {
+	return engine.Shape{Embedding: 2, Vocabulary: 1000, Sequences: 1, BatchRows: 1}
+}
+func (e *echo) Done() <-chan struct{} { return e.done }
+func (e *echo) Close() error          { close(e.done); return nil }
 
 func (e *echo) Step(ctx context.Context, b *engine.Batch) (*engine.Output, error) {
 	if ctx.Err() != nil {
@@ -33,7 +38,7 @@ func (e *echo) Step(ctx context.Context, b *engine.Batch) (*engine.Output, error
 	}
 	out := &engine.Output{Hidden: b.Hidden}
 	for i, r := range b.Rows {
-		if r.Token < 0 { // waits to be cancelled
+		if r.Token == waits { // waits to be cancelled
 			<-ctx.Done()
 			return nil, core.Errorf(core.CodeCancelled, "echo: %w", ctx.Err())
 		}
@@ -112,11 +117,11 @@ func TestCancelReachesTheRunningStepOnly(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	first, second := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := w.Step(ctx, &engine.Batch{Rows: []engine.Row{{Token: -1}}})
+		_, err := w.Step(ctx, &engine.Batch{Rows: []engine.Row{{Token: waits}}, Hidden: []float32{1, 1}})
 		first <- err
 	}()
 	go func() {
-		_, err := w.Step(context.Background(), &engine.Batch{Rows: []engine.Row{{Token: 1}}})
+		_, err := w.Step(context.Background(), &engine.Batch{Rows: []engine.Row{{Token: 1}}, Hidden: []float32{1, 1}})
 		second <- err
 	}()
 	cancel()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/frame"
 )
 
 // addressVariable tells the worker where the node listens: "unix:PATH" or "tcp:HOST:PORT".
@@ -109,7 +110,7 @@ func (s *server) read(ctx context.Context, group *sync.WaitGroup) error {
 	}
 }
 
-func (s *server) take(ctx context.Context, group *sync.WaitGroup, f frame) error {
+func (s *server) take(ctx context.Context, group *sync.WaitGroup, f message) error {
 	switch f.kind {
 	case kindCancel:
 		s.cancel(f.id)
@@ -134,9 +135,9 @@ func (s *server) take(ctx context.Context, group *sync.WaitGroup, f frame) error
 		}
 		group.Go(func() { s.tokenize(ctx, f.id, text, addSpecial, parseSpecial) })
 	case kindPieces:
-		c := &cursor{data: f.body}
-		special, tokens := c.u8() != 0, c.tokens()
-		if err := c.end(); err != nil {
+		c := frame.Read(f.body)
+		special, tokens := c.U8() != 0, c.Tokens()
+		if err := c.End(); err != nil {
 			return err
 		}
 		group.Go(func() { s.pieces(ctx, f.id, tokens, special) })
@@ -146,13 +147,17 @@ func (s *server) take(ctx context.Context, group *sync.WaitGroup, f frame) error
 	return nil
 }
 
-func (s *server) enqueueStep(ctx context.Context, f frame) error {
+func (s *server) enqueueStep(ctx context.Context, f message) error {
+	w := s.loaded()
+	if w == nil {
+		return s.fail(f.id, errNoWindow())
+	}
 	j, _ := s.free.Get().(*job)
 	if j == nil {
 		j = new(job)
 	}
 	j.id, j.call = f.id, nil
-	ended, err := decodeBatch(f.body, &j.batch)
+	ended, err := decodeBatch(f.body, &j.batch, frame.LimitsOf(w.Shape()))
 	if err != nil {
 		return s.fail(f.id, err)
 	}
@@ -210,16 +215,12 @@ func (s *server) run(j *job) error {
 		}
 		return s.sendJSON(kindReply, j.id, reply)
 	}
-	w := s.loaded()
-	if w == nil {
-		return s.fail(j.id, core.Errorf(core.CodeNotReady, "no window is loaded"))
-	}
-	out, err := w.Step(j.ctx, &j.batch)
+	out, err := s.loaded().Step(j.ctx, &j.batch)
 	if err != nil {
 		return s.fail(j.id, err)
 	}
 	j.batch.Spare = out.Hidden
-	return s.send(kindOutput, j.id, func(b []byte) ([]byte, error) { return appendOutput(b, out), nil })
+	return s.send(kindOutput, j.id, func(b []byte) ([]byte, error) { return frame.AppendOutput(b, out, false), nil })
 }
 
 func (s *server) load(ctx context.Context, r loadRequest) (any, error) {
@@ -245,7 +246,7 @@ func (s *server) loaded() engine.Window {
 func (s *server) tokenize(ctx context.Context, id uint32, text string, addSpecial, parseSpecial bool) {
 	w := s.loaded()
 	if w == nil {
-		_ = s.fail(id, core.Errorf(core.CodeNotReady, "no window is loaded"))
+		_ = s.fail(id, errNoWindow())
 		return
 	}
 	tokens, err := w.Tokenize(ctx, text, addSpecial, parseSpecial)
@@ -253,13 +254,13 @@ func (s *server) tokenize(ctx context.Context, id uint32, text string, addSpecia
 		_ = s.fail(id, err)
 		return
 	}
-	_ = s.send(kindTokens, id, func(b []byte) ([]byte, error) { return appendTokens(b, tokens), nil })
+	_ = s.send(kindTokens, id, func(b []byte) ([]byte, error) { return frame.AppendTokens(b, tokens), nil })
 }
 
 func (s *server) pieces(ctx context.Context, id uint32, tokens []int32, special bool) {
 	w := s.loaded()
 	if w == nil {
-		_ = s.fail(id, core.Errorf(core.CodeNotReady, "no window is loaded"))
+		_ = s.fail(id, errNoWindow())
 		return
 	}
 	pieces, err := w.Pieces(ctx, tokens, special)
@@ -269,6 +270,8 @@ func (s *server) pieces(ctx context.Context, id uint32, tokens []int32, special 
 	}
 	_ = s.send(kindTexts, id, func(b []byte) ([]byte, error) { return appendPieces(b, pieces), nil })
 }
+
+func errNoWindow() error { return core.Errorf(core.CodeNotReady, "no window is loaded") }
 
 func (s *server) fail(id uint32, err error) error { return s.sendJSON(kindError, id, replyOf(err)) }
 

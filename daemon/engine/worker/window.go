@@ -10,6 +10,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/frame"
 )
 
 // stuckTimeout is how long a cancelled call may go on before its worker is killed. On a CPU a call ends within
@@ -28,13 +29,13 @@ type window struct {
 
 	mu      sync.Mutex // guards the rest
 	next    uint32
-	waiting map[uint32]chan frame
+	waiting map[uint32]chan message
 	ended   error // set once no more answers come
 	closing bool
 }
 
 func newWindow(p *process, conn net.Conn) *window {
-	w := &window{process: p, conn: conn, done: make(chan struct{}), waiting: map[uint32]chan frame{}}
+	w := &window{process: p, conn: conn, done: make(chan struct{}), waiting: map[uint32]chan message{}}
 	go w.read()
 	return w
 }
@@ -78,22 +79,22 @@ func (w *window) end() {
 
 // ask sends a frame and waits for its answer, which must be of kind want. When ctx ends, the worker is told to
 // stop, and the answer is waited for.
-func (w *window) ask(ctx context.Context, k, want kind, add func([]byte) ([]byte, error)) (frame, error) {
+func (w *window) ask(ctx context.Context, k, want kind, add func([]byte) ([]byte, error)) (message, error) {
 	answer, id, err := w.expect()
 	if err != nil {
-		return frame{}, err
+		return message{}, err
 	}
 	if err := w.send(k, id, add); err != nil {
 		w.forget(id)
 		if core.CodeOf(err) == core.CodeInternal { // the connection; read will know why
 			<-w.done
-			return frame{}, w.reason()
+			return message{}, w.reason()
 		}
-		return frame{}, err
+		return message{}, err
 	}
 	f, err := w.wait(ctx, id, answer)
 	if err != nil {
-		return frame{}, err
+		return message{}, err
 	}
 	switch f.kind {
 	case want:
@@ -101,21 +102,21 @@ func (w *window) ask(ctx context.Context, k, want kind, add func([]byte) ([]byte
 	case kindError:
 		var r errorReply
 		if err := json.Unmarshal(f.body, &r); err != nil {
-			return frame{}, core.Errorf(core.CodeEngineCrashed, "worker's error: %w", err)
+			return message{}, core.Errorf(core.CodeEngineCrashed, "worker's error: %w", err)
 		}
-		return frame{}, r.error()
+		return message{}, r.error()
 	}
-	return frame{}, core.Errorf(core.CodeEngineCrashed, "worker answered with frame %d, want %d", f.kind, want)
+	return message{}, core.Errorf(core.CodeEngineCrashed, "worker answered with frame %d, want %d", f.kind, want)
 }
 
-func (w *window) expect() (answer chan frame, id uint32, err error) {
+func (w *window) expect() (answer chan message, id uint32, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended != nil {
 		return nil, 0, w.ended
 	}
 	w.next++
-	answer = make(chan frame, 1)
+	answer = make(chan message, 1)
 	w.waiting[w.next] = answer
 	return answer, w.next, nil
 }
@@ -145,7 +146,7 @@ func (w *window) send(k kind, id uint32, add func([]byte) ([]byte, error)) error
 	return err
 }
 
-func (w *window) wait(ctx context.Context, id uint32, answer chan frame) (frame, error) {
+func (w *window) wait(ctx context.Context, id uint32, answer chan message) (message, error) {
 	select {
 	case f, ok := <-answer:
 		return w.answered(f, ok)
@@ -160,13 +161,13 @@ func (w *window) wait(ctx context.Context, id uint32, answer chan frame) (frame,
 	case <-stuck.C:
 		w.process.kill()
 		<-w.done
-		return frame{}, core.Errorf(core.CodeEngineCrashed, "the worker was stuck for %s", stuckTimeout)
+		return message{}, core.Errorf(core.CodeEngineCrashed, "the worker was stuck for %s", stuckTimeout)
 	}
 }
 
-func (w *window) answered(f frame, ok bool) (frame, error) {
+func (w *window) answered(f message, ok bool) (message, error) {
 	if !ok {
-		return frame{}, w.reason()
+		return message{}, w.reason()
 	}
 	return f, nil
 }
@@ -181,7 +182,7 @@ func (w *window) Step(ctx context.Context, b *engine.Batch) (*engine.Output, err
 	if err != nil {
 		return nil, err
 	}
-	out, err := decodeOutput(f.body, b.Spare)
+	out, err := decodeOutput(f.body, b.Spare, frame.WantedOf(w.shape, len(b.Rows)))
 	if err != nil {
 		return nil, core.Errorf(core.CodeEngineCrashed, "worker's output: %w", err)
 	}
@@ -196,15 +197,15 @@ func (w *window) Tokenize(ctx context.Context, text string, addSpecial, parseSpe
 	if err != nil {
 		return nil, err
 	}
-	c := &cursor{data: f.body}
-	tokens := c.tokens()
-	return tokens, c.end()
+	c := frame.Read(f.body)
+	tokens := c.Tokens()
+	return tokens, c.End()
 }
 
 // Pieces implements engine.Tokenizer.
 func (w *window) Pieces(ctx context.Context, tokens []int32, special bool) ([][]byte, error) {
 	f, err := w.ask(ctx, kindPieces, kindTexts, func(to []byte) ([]byte, error) {
-		return appendTokens(append(to, flags(special, false)), tokens), nil
+		return frame.AppendTokens(append(to, frame.Marks(special, false)), tokens), nil
 	})
 	if err != nil {
 		return nil, err
