@@ -11,11 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/chat/template"
 )
 
 // desk is a screen with a window manager, and a session bus on which nothing starts by itself.
@@ -85,6 +88,9 @@ func (d *desk) build(name, pkg string) {
 var builds string
 
 func TestMain(m *testing.M) {
+	if slices.Equal(os.Args[1:], []string{template.Argument}) { // a node of these tests renders a chat template
+		os.Exit(template.Serve(os.Stdin, os.Stdout, os.Exit))
+	}
 	dir, err := os.MkdirTemp("", "shoal-desktop-*")
 	if err != nil {
 		panic(err)

@@ -13,8 +13,10 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/swarm"
 )
@@ -32,7 +34,12 @@ const shutdownIn = 9 * time.Second
 // background of games, so memory is worth more than time.
 const gcPercent = 30
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if slices.Equal(os.Args[1:], []string{template.Argument}) {
+		os.Exit(template.Serve(os.Stdin, os.Stdout, os.Exit))
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // options are what the command line asks for.
 type options struct {

@@ -16,6 +16,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/catalog"
+	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/control"
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -44,6 +45,7 @@ type Config struct {
 	Demo       []byte              // GGUF that is imported at the first start when there is no model
 	DemoName   string              // its file name, which makes the model's id
 	Engine     engine.Engine       // nil starts worker processes on the llama.cpp libraries
+	Renderer   template.Renderer   // of chat templates; nil renders in this process, which no stranger's model should get
 	NoAPI      bool                // do not listen; for commands that use a node of their own
 	Log        *slog.Logger        // nil discards
 	SetLevel   func(slog.Level)    // called when the log level is set; may be nil

@@ -81,7 +81,7 @@ func (n *Node) openNetwork() (err error) {
 	w.stages = pipeline.NewServer(pipeline.ServerConfig{Network: w.swarm, Windows: windows{n}, Warmer: windows{n}, Log: n.log, Allow: n.presence.AllowStage})
 	n.router = router.New(router.Config{
 		Models: models{n.library, n.memory}, Acquire: n.acquire, Holders: n.catalog.Holders, Swarm: w.swarm, Stages: w.stages, Settings: n.settings.Get,
-		Self: n.presence.Announcement, Pausing: n.presence.Paused, Log: n.log,
+		Self: n.presence.Announcement, Pausing: n.presence.Paused, Renderer: n.cfg.Renderer, Log: n.log,
 	})
 	return nil
 }

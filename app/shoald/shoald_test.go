@@ -15,13 +15,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // binary is the real program, built once, with shoal-worker beside it.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+func TestMain(m *testing.M) {
+	if slices.Equal(os.Args[1:], []string{template.Argument}) { // a node of these tests renders a chat template
+		os.Exit(template.Serve(os.Stdin, os.Stdout, os.Exit))
+	}
+	os.Exit(buildAndRun(m))
+}
 
 func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "shoald-test-")

@@ -87,7 +87,7 @@ func user(text string) []core.Message { return []core.Message{{Role: "user", Con
 func generate(t testing.TB, m chat.Model, req *core.GenerateRequest) (*core.Reply, []core.Delta, error) {
 	t.Helper()
 	var deltas []core.Delta
-	r, err := chat.New().Generate(context.Background(), m, req, func(d core.Delta) error {
+	r, err := chat.New(nil).Generate(context.Background(), m, req, func(d core.Delta) error {
 		deltas = append(deltas, d)
 		return nil
 	})
@@ -359,11 +359,11 @@ func TestBadRequestsAreRefused(t *testing.T) {
 func TestGenerateEndsWithItsCaller(t *testing.T) {
 	m, _ := scripted(t, fake.Config{EndOdds: -1}, "")
 	gone := errors.New("gone")
-	if _, err := chat.New().Generate(context.Background(), m, &core.GenerateRequest{Prompt: "x"}, func(core.Delta) error { return gone }); !errors.Is(err, gone) {
+	if _, err := chat.New(nil).Generate(context.Background(), m, &core.GenerateRequest{Prompt: "x"}, func(core.Delta) error { return gone }); !errors.Is(err, gone) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	_, err := chat.New().Generate(ctx, m, &core.GenerateRequest{Prompt: "x"}, func(core.Delta) error { cancel(); return nil })
+	_, err := chat.New(nil).Generate(ctx, m, &core.GenerateRequest{Prompt: "x"}, func(core.Delta) error { cancel(); return nil })
 	if core.CodeOf(err) != core.CodeCancelled {
 		t.Errorf("got %v", err)
 	}
@@ -371,7 +371,7 @@ func TestGenerateEndsWithItsCaller(t *testing.T) {
 
 func TestManyAtOnce(t *testing.T) {
 	m, _ := model(t, "<think>a</think>b", chatML)
-	service := chat.New()
+	service := chat.New(nil)
 	var wait sync.WaitGroup
 	for range 32 {
 		wait.Go(func() {
@@ -386,7 +386,7 @@ func TestManyAtOnce(t *testing.T) {
 
 func TestEmbed(t *testing.T) {
 	m, _ := scripted(t, fake.Config{}, "")
-	v, n, err := chat.New().Embed(context.Background(), m, "ab<|im_end|>", nil)
+	v, n, err := chat.New(nil).Embed(context.Background(), m, "ab<|im_end|>", nil)
 	if err != nil || n != 1+len("ab<|im_end|>") || len(v) != m.Runner.Shape().Embedding {
 		t.Fatalf("%d floats of %d tokens, %v", len(v), n, err)
 	}
@@ -398,7 +398,7 @@ func TestEmbed(t *testing.T) {
 		t.Errorf("length %g", length)
 	}
 	for name, tokens := range map[string][]int32{"none": {}, "outside": {fake.Vocabulary}} {
-		if _, _, err := chat.New().Embed(context.Background(), m, "", tokens); core.CodeOf(err) != core.CodeInvalidRequest {
+		if _, _, err := chat.New(nil).Embed(context.Background(), m, "", tokens); core.CodeOf(err) != core.CodeInvalidRequest {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -23,10 +23,9 @@ type Model struct {
 // prepared is what was worked out once for a loaded model.
 type prepared struct {
 	Model
-	control  map[int32]string // texts of the control tokens
-	template *template.Template
-	refusal  error // why there is no template
-	format   reply.Format
+	control map[int32]string // texts of the control tokens
+	source  template.Source
+	format  reply.Format
 }
 
 // maxPrepared is how many models are kept prepared. Preparing reads the vocabulary, a fraction of a second.
@@ -90,12 +89,11 @@ func prepare(ctx context.Context, m Model) (*prepared, error) {
 		texts = append(texts, text)
 	}
 	slices.Sort(texts)
-	source := m.Template
-	if source == "" {
-		source = template.Fallback(texts)
+	p.source = template.Source{Text: m.Template, BOS: m.BOS, EOS: m.EOS, Control: texts}
+	if m.Template == "" {
+		p.source.Text = template.Fallback(texts)
 	}
-	p.template, p.refusal = template.New(source, template.Options{BOS: m.BOS, EOS: m.EOS, Control: texts})
-	p.format = reply.FormatOf(source, m.Arch)
+	p.format = reply.FormatOf(p.source.Text, m.Arch)
 	return p, nil
 }
 

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/shoal-p2p/shoal/daemon/chat/grammar"
@@ -18,10 +19,10 @@ type prompt struct {
 }
 
 // makePrompt renders and tokenizes what a request asks to continue.
-func (p *prepared) makePrompt(ctx context.Context, req *core.GenerateRequest) (out prompt, err error) {
+func (p *prepared) makePrompt(ctx context.Context, r template.Renderer, req *core.GenerateRequest) (out prompt, err error) {
 	switch {
 	case req.Messages != nil:
-		out, err = p.conversation(ctx, req)
+		out, err = p.conversation(ctx, r, req)
 	case req.PromptIDs != nil:
 		out.tokens = req.PromptIDs
 	default: // whoever sends a bare prompt writes its markers too
@@ -36,12 +37,9 @@ func (p *prepared) makePrompt(ctx context.Context, req *core.GenerateRequest) (o
 
 // conversation renders the messages. The template's segments are tokenized one by one, so that what a user wrote
 // never becomes a control token.
-func (p *prepared) conversation(ctx context.Context, req *core.GenerateRequest) (prompt, error) {
-	if p.refusal != nil {
-		return prompt{}, p.refusal
-	}
-	in := template.Input{Messages: req.Messages, Tools: offered(req), AddGenerationPrompt: true, Args: req.TemplateArgs}
-	segments, err := p.template.Render(ctx, in)
+func (p *prepared) conversation(ctx context.Context, r template.Renderer, req *core.GenerateRequest) (prompt, error) {
+	in := template.Input{Messages: req.Messages, Tools: offered(req), AddGenerationPrompt: true, Args: req.TemplateArgs, Now: time.Now()}
+	segments, err := r.Render(ctx, p.source, in)
 	if err != nil {
 		return prompt{}, err
 	}

@@ -111,7 +111,7 @@ func TestRealVocabulariesKeepMarkersOut(t *testing.T) {
 func controlCount(t *testing.T, r *tokenizer, m chat.Model, content string) (n int, text string) {
 	t.Helper()
 	req := &core.GenerateRequest{Messages: []core.Message{{Role: "system", Content: content}, {Role: "user", Content: content}, {Role: "assistant", Content: "ok"}, {Role: "user", Content: content}}}
-	if _, err := chat.New().Generate(t.Context(), m, req, func(core.Delta) error { return nil }); err != nil {
+	if _, err := chat.New(nil).Generate(t.Context(), m, req, func(core.Delta) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	all, err := r.Pieces(t.Context(), r.prompt, true)
@@ -177,7 +177,7 @@ func TestRealSamplerKeepsToSchemas(t *testing.T) {
 		whole := 0
 		for seed := range uint32(8) {
 			req := &core.GenerateRequest{Messages: user("Tell me"), MaxTokens: 300, Format: core.Format{Kind: "json_schema", Schema: json.RawMessage(c.schema)}, Sampling: core.Sampling{Temperature: 1, Seed: &seed}}
-			r, err := chat.New().Generate(t.Context(), m, req, func(core.Delta) error { return nil })
+			r, err := chat.New(nil).Generate(t.Context(), m, req, func(core.Delta) error { return nil })
 			if err != nil {
 				t.Fatalf("%s: %v", c.schema, err)
 			}
@@ -200,7 +200,7 @@ func TestRealSamplerKeepsToSchemas(t *testing.T) {
 		m.Template = source
 		seed := uint32(5)
 		req := &core.GenerateRequest{Messages: user("x"), MaxTokens: 400, Tools: tools, ToolChoice: "required", Sampling: core.Sampling{Temperature: 0.5, Seed: &seed}}
-		r, err := chat.New().Generate(t.Context(), m, req, func(core.Delta) error { return nil })
+		r, err := chat.New(nil).Generate(t.Context(), m, req, func(core.Delta) error { return nil })
 		if err != nil || len(r.Message.ToolCalls) == 0 || r.FinishReason == core.FinishToolCalls && r.Message.Content != "" || !json.Valid([]byte(r.Message.ToolCalls[0].Arguments)) {
 			t.Errorf("%s: got %+v, %v", source, r, err)
 		}

@@ -7,15 +7,25 @@ import (
 	"slices"
 
 	"github.com/shoal-p2p/shoal/daemon/chat/reply"
+	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
 
 // Service answers requests with loaded models. It is safe for concurrent use.
-type Service struct{ models cache }
+type Service struct {
+	models   cache
+	renderer template.Renderer
+}
 
-// New makes a Service.
-func New() *Service { return &Service{cache{gate: make(chan struct{}, 1)}} }
+// New makes a Service that has its prompts made by r; nil makes them in this process, for templates that are no
+// stranger's.
+func New(r template.Renderer) *Service {
+	if r == nil {
+		r = &template.Inside{}
+	}
+	return &Service{models: cache{gate: make(chan struct{}, 1)}, renderer: r}
+}
 
 // Generate continues a conversation or a prompt. It calls emit for each piece of the reply, in order and from one
 // goroutine, and returns the whole. Errors carry a code: core.CodeInvalidRequest, CodeUnsupported and
@@ -30,7 +40,7 @@ func (s *Service) Generate(ctx context.Context, m Model, req *core.GenerateReque
 	if err != nil {
 		return nil, err
 	}
-	prompt, err := p.makePrompt(ctx, req)
+	prompt, err := p.makePrompt(ctx, s.renderer, req)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/chat"
+	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -47,7 +48,7 @@ type Swarm interface {
 	Check(peers ...core.PeerID)
 }
 
-// Config is what a Router works with. All fields are required.
+// Config is what a Router works with. All fields but Renderer are required.
 type Config struct {
 	Models Models
 	// Acquire brings a model into memory, and keeps it there until release is called.
@@ -59,6 +60,7 @@ type Config struct {
 	Settings func() config.Settings
 	Self     func(context.Context) core.Announcement // what this node has, to plan with
 	Pausing  func() bool                             // others were told that this node does not serve
+	Renderer template.Renderer                       // makes prompts; nil does so in this process
 	Log      *slog.Logger
 }
 
@@ -80,7 +82,7 @@ type Router struct {
 func New(cfg Config) *Router {
 	set := cfg.Settings()
 	r := &Router{
-		cfg: cfg, chat: chat.New(), counters: newCounters(), demand: newDemand(),
+		cfg: cfg, chat: chat.New(cfg.Renderer), counters: newCounters(), demand: newDemand(),
 		line: newLine(set.MaxConcurrentRequests, set.RequestQueue),
 	}
 	r.chains = newChains(r)

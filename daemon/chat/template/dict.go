@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mitsuhiko/minijinja/minijinja-go/v2/value"
 
@@ -53,13 +54,23 @@ func (o orders) dict(v value.Value) (*dict, bool) {
 	return &dict{keys, values}, true
 }
 
-// ordersKey is the context's key of a render's orders.
-type ordersKey struct{}
-
-func ordersOf(ctx context.Context) orders {
-	o, _ := ctx.Value(ordersKey{}).(orders)
-	return o
+// renderState is what one render knows beside its variables.
+type renderState struct {
+	orders orders
+	now    time.Time
 }
+
+// stateKey is the context's key of a render's state.
+type stateKey struct{}
+
+func stateOf(ctx context.Context) *renderState {
+	if s, ok := ctx.Value(stateKey{}).(*renderState); ok {
+		return s
+	}
+	return &renderState{orders: orders{}}
+}
+
+func ordersOf(ctx context.Context) orders { return stateOf(ctx).orders }
 
 // maxDepth bounds how deep values may be nested.
 const maxDepth = 64

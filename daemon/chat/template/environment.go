@@ -13,28 +13,24 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// What a template may use up. Honest ones stay far below.
+// What a template may use up; time and memory are bounded around a render, see Process. Honest ones stay far below.
 const (
 	maxSource = 256 << 10 // bytes of the template
 	maxTags   = 4_000     // expressions, statements and comments
 	maxOutput = 8 << 20   // bytes of the prompt and of any text on the way to it
-	maxItems  = 100_000   // items of a list made on the way
 	maxSteps  = 2_000_000 // statements
 	maxCalls  = 24        // macros inside macros
-	timeLimit = 2 * time.Second
 )
 
 // The functions that rewrite puts into a template.
 const (
 	methodFunction = "python_call"
-	boundFunction  = "bounded"
-	memberFunction = "bounded_member"
-	checkFunction  = "check_bounds"
+	sliceFunction  = "python_slice"
 )
 
 // environment is what a template can reach: minijinja's language without what could grow without end, and with what
 // transformers adds.
-func environment(now func() time.Time) *minijinja.Environment {
+func environment() *minijinja.Environment {
 	env := minijinja.NewEnvironment()
 	env.SetWhitespace(syntax.WhitespaceConfig{TrimBlocks: true, LstripBlocks: true})
 	env.SetAutoEscapeFunc(func(string) minijinja.AutoEscape { return minijinja.AutoEscapeNone })
@@ -72,20 +68,17 @@ func environment(now func() time.Time) *minijinja.Environment {
 		}
 		return callMethod(s, args, kwargs)
 	})
-	add(boundFunction, func(s *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
-		return checked(s, args, 0)
-	})
-	add(memberFunction, func(s *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
-		return checked(s, args, 1)
-	})
-	add(checkFunction, func(s *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
-		return value.False(), errors.Join(s.Context().Err(), bounded(args, 0))
+	add(sliceFunction, func(_ *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
+		if items, _ := args[0].AsSlice(); args[0].Kind() == value.KindSeq && len(items) == 0 {
+			return value.FromSlice([]value.Value{}), nil // minijinja cannot iterate over an empty slice of a list
+		}
+		return args[0], nil
 	})
 	add("raise_exception", func(_ *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
 		return value.Undefined(), &refusal{argument(args, 0, value.FromString("no reason given")).String()}
 	})
-	add("strftime_now", func(_ *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
-		return value.FromString(strftime(now(), argument(args, 0, value.FromString("")).String())), nil
+	add("strftime_now", func(s *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
+		return value.FromString(strftime(stateOf(s.Context()).now, argument(args, 0, value.FromString("")).String())), nil
 	})
 	return env
 }
@@ -103,59 +96,12 @@ func asRefusal(err error) (error, bool) {
 	return nil, false
 }
 
+func errTooSlow() error {
+	return core.Errorf(core.CodeTimeout, "the model's chat template took too long")
+}
+
 func errTooLong() error {
 	return core.Errorf(core.CodeInvalidRequest, "the chat template makes a text or list that is too long")
-}
-
-// checked returns what is assigned, if it is within the bounds: one value, or several as a list.
-func checked(s *minijinja.State, args []value.Value, depth int) (value.Value, error) {
-	if err := errors.Join(s.Context().Err(), bounded(args, depth)); err != nil {
-		return value.Undefined(), err
-	}
-	if len(args) != 1 {
-		return value.FromSlice(args), nil
-	}
-	if items, _ := args[0].AsSlice(); args[0].Kind() == value.KindSeq && len(items) == 0 {
-		return value.FromSlice([]value.Value{}), nil // minijinja cannot iterate over an empty slice of a list
-	}
-	return args[0], nil
-}
-
-// bounded is an error if a value has grown too long or too deep, or holds a namespace: those can be changed, and one
-// that held itself could not be written out.
-// depth is 0 for a variable and 1 for what becomes part of a namespace.
-func bounded(values []value.Value, depth int) error {
-	for _, v := range values {
-		if err := within(v, depth); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func within(v value.Value, depth int) error {
-	if s, ok := v.AsString(); ok && len(s) > maxOutput || depth > maxDepth {
-		return errTooLong()
-	}
-	if _, ok := v.AsObject(); ok && depth > 0 {
-		return core.Errorf(core.CodeInvalidRequest, "the chat template keeps a namespace inside another value")
-	}
-	items, _ := v.AsSlice()
-	if len(items) > maxItems {
-		return errTooLong()
-	}
-	for _, item := range items {
-		if err := within(item, depth+1); err != nil {
-			return err
-		}
-	}
-	members, _ := v.AsMap()
-	for _, member := range members {
-		if err := within(member, depth+1); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // boundedText is a text that may not grow beyond maxOutput.

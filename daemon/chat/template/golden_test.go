@@ -34,7 +34,7 @@ type conversation struct {
 }
 
 func (c conversation) input() template.Input {
-	in := template.Input{Args: c.Args, AddGenerationPrompt: c.Generate == nil || *c.Generate}
+	in := template.Input{Now: time.Date(2026, 7, 9, 8, 5, 3, 0, time.UTC), Args: c.Args, AddGenerationPrompt: c.Generate == nil || *c.Generate}
 	for _, t := range c.Tools {
 		in.Tools = append(in.Tools, core.Tool{Name: t.Function.Name, Description: t.Function.Description, Parameters: t.Function.Parameters})
 	}
@@ -73,8 +73,8 @@ func source(t *testing.T, name string) string {
 	return ""
 }
 
-func options() template.Options {
-	return template.Options{BOS: "<BOS>", EOS: "<EOS>", Now: func() time.Time { return time.Date(2026, 7, 9, 8, 5, 3, 0, time.UTC) }}
+func sourceOf(text string) template.Source {
+	return template.Source{Text: text, BOS: "<BOS>", EOS: "<EOS>"}
 }
 
 // The goldens are what Python's jinja2 rendered; testdata/generate.py writes them.
@@ -90,7 +90,7 @@ func TestRenderIsWhatPythonRenders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var golden map[string]struct{ Text, Refused, Error *string }
 			readJSON(t, file, &golden)
-			tmpl, err := template.New(source(t, name), options())
+			tmpl, err := template.New(sourceOf(source(t, name)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,8 +8,8 @@ import (
 )
 
 // rewrite makes a template minijinja's own: a.b.strip('x') becomes python_call(a.b, 'strip', 'x'), because minijinja
-// knows methods of objects only, and what a statement assigns or a macro is given is checked against the bounds, so
-// that no loop or recursion can grow a text without end. All else, line numbers included, stays as it is.
+// knows methods of objects only. All else, line numbers included, stays as it is. It takes time in proportion to the
+// template's length.
 func rewrite(source string) (string, error) {
 	if len(source) > maxSource {
 		return "", core.Errorf(core.CodeUnsupported, "the model's chat template is larger than %d bytes", maxSource)
@@ -43,11 +43,7 @@ func rewrite(source string) (string, error) {
 		out.WriteString(source[:2])
 		source = r.rest
 		if kind == '%' {
-			closing := r.take(strings.Index(r.rest, "%}") + 2)
-			if inside, r.err = statement(inside, closing); r.err != nil {
-				return "", r.err
-			}
-			source = r.rest
+			inside = statement(inside)
 		}
 		out.WriteString(inside)
 	}
@@ -61,66 +57,17 @@ func comment(s string) string {
 	return s
 }
 
-// statement adds the checks to a statement's inside and gives it with its closing bracket.
-func statement(inside, closing string) (string, error) {
+// statement replaces what minijinja has not: generation marks what a model is trained on, and renders as its content.
+func statement(inside string) string {
 	lead := inside[:len(inside)-len(strings.TrimLeft(inside, "-+ \t\r\n"))]
 	body := inside[len(lead):]
-	switch word := identifier(body); word {
-	case "generation": // marks what a model is trained on; it renders as its content
-		return lead + "if true " + closing, nil
+	switch identifier(body) {
+	case "generation":
+		return lead + "if true "
 	case "endgeneration":
-		return lead + "endif " + closing, nil
-	case "set":
-		target, expression, assigns := strings.Cut(body, "=")
-		switch {
-		case assigns && !strings.ContainsAny(target, ",("):
-			check := boundFunction
-			if strings.Contains(target, ".") {
-				check = memberFunction
-			}
-			return lead + target + "= " + check + "(" + strings.TrimSpace(expression) + ") " + closing, nil
-		case assigns && strings.Contains(target, "."):
-			return "", core.Errorf(core.CodeUnsupported, "the model's chat template assigns several names of a namespace at once")
-		}
-	case "macro":
-		if names := parameters(body); names != "" {
-			return lead + body + "%}{% if " + checkFunction + "(" + names + ") %}{% endif " + closing, nil
-		}
+		return lead + "endif "
 	}
-	return inside + closing, nil
-}
-
-// parameters lists the names of a macro's parameters, with commas between.
-func parameters(macro string) string {
-	_, list, _ := strings.Cut(macro, "(")
-	var names []string
-	depth := 0
-	expect := true
-	for list != "" {
-		if expect {
-			list = strings.TrimLeft(list, " \t\r\n")
-			if name := identifier(list); name != "" {
-				names = append(names, name)
-			}
-			expect = false
-			continue
-		}
-		switch c := list[0]; c {
-		case '\'', '"':
-			list = list[quoted(list)-1:]
-		case '(', '[', '{':
-			depth++
-		case ')', ']', '}':
-			depth--
-		case ',':
-			expect = depth == 0
-		}
-		if depth < 0 {
-			break
-		}
-		list = list[1:]
-	}
-	return strings.Join(names, ", ")
+	return inside
 }
 
 // nextTag finds {{, {% or {# and returns its place and second character.
@@ -138,7 +85,6 @@ type rewriter struct {
 	rest  string
 	end   string // "}}" or "%}"
 	depth int
-	joins int // + and ~ so far
 	err   error
 }
 
@@ -171,55 +117,52 @@ func (r *rewriter) at(closing string) bool {
 func (r *rewriter) chain() string {
 	operand, word := r.operand()
 	if operand == "" {
-		return r.operator()
+		return r.take(1)
 	}
 	if slices.Contains(keywords, word) {
 		return operand
 	}
+	var before []string // calls around what was taken so far, the innermost first
+	var links strings.Builder
+	links.WriteString(operand)
 	for {
 		space := r.rest[:len(r.rest)-len(strings.TrimLeft(r.rest, " \t\r\n"))]
 		next := r.rest[len(space):]
 		switch {
-		case strings.HasPrefix(next, "(") || strings.HasPrefix(next, "["):
+		case strings.HasPrefix(next, "["):
 			r.take(len(space))
-			operand += space + r.group()
+			group := r.group()
+			links.WriteString(space + group)
+			if strings.Contains(group, ":") {
+				before = append(before, sliceFunction+"(")
+				links.WriteString(")")
+			}
+			continue
+		case strings.HasPrefix(next, "("):
+			r.take(len(space))
+			links.WriteString(space + r.group())
+			continue
 		case strings.HasPrefix(next, "."):
 			name := identifier(strings.TrimLeft(next[1:], " \t\r\n"))
 			if name == "" {
-				return operand
+				break
 			}
 			r.take(len(space) + strings.Index(next, name) + len(name))
-			if isMethod(name) && strings.HasPrefix(r.rest, "(") {
-				arguments := strings.TrimPrefix(r.group(), "(")
-				if strings.TrimSpace(arguments) != ")" {
-					arguments = ", " + arguments
-				}
-				operand = space + methodFunction + "(" + operand + ", '" + name + "'" + arguments
+			if !isMethod(name) || !strings.HasPrefix(r.rest, "(") {
+				links.WriteString(space + "." + name)
 				continue
 			}
-			operand += space + "." + name
-		default:
-			return operand
+			arguments := strings.TrimPrefix(r.group(), "(")
+			if strings.TrimSpace(arguments) != ")" {
+				arguments = ", " + arguments
+			}
+			before = append(before, space+methodFunction+"(")
+			links.WriteString(", '" + name + "'" + arguments)
+			continue
 		}
+		slices.Reverse(before)
+		return strings.Join(before, "") + links.String()
 	}
-}
-
-// maxJoins bounds how often one tag may put texts together.
-const maxJoins = 256
-
-// operator takes one character that belongs to no operand. Repeating a text or list is refused: it grows without end,
-// and no model's template is known to need it.
-func (r *rewriter) operator() string {
-	c := r.take(1)
-	switch c {
-	case "+", "~":
-		if r.joins++; r.joins > maxJoins {
-			r.err = core.Errorf(core.CodeUnsupported, "the model's chat template joins more than %d texts at once", maxJoins)
-		}
-	case "*":
-		r.err = core.Errorf(core.CodeUnsupported, "the model's chat template multiplies, which Shoal does not let templates do")
-	}
-	return c
 }
 
 // operand takes a word, a string or a bracketed expression. word is set for a word.

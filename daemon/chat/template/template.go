@@ -3,6 +3,7 @@ package template
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,35 +13,36 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// Options are what a model's vocabulary says about its prompts.
-type Options struct {
-	BOS, EOS string           // texts of the begin-of-text and end-of-text tokens; may be empty
-	Control  []string         // texts of the control tokens, which the text of a user must never become
-	Now      func() time.Time // for templates that ask for the date; nil is time.Now
+// Source is a model's chat template with what the model's vocabulary says about its prompts.
+type Source struct {
+	Text     string
+	BOS, EOS string   // texts of the begin-of-text and end-of-text tokens; may be empty
+	Control  []string // texts of the control tokens, which the text of a user must never become
 }
 
-// Template is a model's chat template. It is safe for concurrent use.
+// same tells whether two sources make the same prompts.
+func (s *Source) same(o *Source) bool {
+	return s.Text == o.Text && s.BOS == o.BOS && s.EOS == o.EOS && slices.Equal(s.Control, o.Control)
+}
+
+// Template is a parsed Source. It is safe for concurrent use.
 type Template struct {
-	parsed  *minijinja.Template
-	options Options
-	source  string
-	guard   *strings.Replacer
+	source Source
+	parsed *minijinja.Template
+	guard  *strings.Replacer
 }
 
 // New parses a model's template. The error has code core.CodeUnsupported.
-func New(source string, options Options) (*Template, error) {
-	if options.Now == nil {
-		options.Now = time.Now
-	}
-	rewritten, err := rewrite(source)
+func New(source Source) (*Template, error) {
+	rewritten, err := rewrite(source.Text)
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := environment(options.Now).TemplateFromString(rewritten)
+	parsed, err := environment().TemplateFromString(rewritten)
 	if err != nil {
 		return nil, core.Errorf(core.CodeUnsupported, "parse the model's chat template: %w", err)
 	}
-	return &Template{parsed, options, source, newGuard(options.Control)}, nil
+	return &Template{source, parsed, newGuard(source.Control)}, nil
 }
 
 // The templates of models that bring none.
@@ -61,23 +63,20 @@ func Fallback(control []string) string {
 	return neutral
 }
 
-// Source is the template's text as the model has it.
-func (t *Template) Source() string { return t.source }
-
 // Input is one conversation to render.
 type Input struct {
 	Messages            []core.Message
 	Tools               []core.Tool
 	AddGenerationPrompt bool           // end with the head of the assistant's turn
 	Args                map[string]any // extra variables, such as enable_thinking
+	Now                 time.Time      // for templates that ask for the date
 }
 
 // Render makes the prompt, as segments whose tokens follow each other: each is to be tokenized with its markers read
 // as tokens. Where a user wrote a control token's text, it lies across two segments and so cannot become the token.
-// A conversation that the template refuses is a core.CodeInvalidRequest, one that takes too long a core.CodeTimeout.
+// A conversation that the template refuses is a core.CodeInvalidRequest, and core.CodeTimeout is that ctx ended. Text
+// and steps are bounded, time and memory are not: a stranger's template belongs into a Process.
 func (t *Template) Render(ctx context.Context, in Input) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeLimit)
-	defer cancel()
 	var first error
 	for _, h := range habitsFor(in) {
 		text, err := t.render(ctx, in, h)
@@ -85,7 +84,7 @@ func (t *Template) Render(ctx context.Context, in Input) ([]string, error) {
 			return strings.Split(text, cut), nil
 		}
 		if ctx.Err() != nil {
-			return nil, core.Errorf(core.CodeTimeout, "the model's chat template took too long")
+			return nil, errTooSlow()
 		}
 		if _, refused := asRefusal(err); refused {
 			return nil, err
@@ -128,13 +127,13 @@ func (t *Template) render(ctx context.Context, in Input, h habits) (text string,
 			err = core.Errorf(core.CodeInvalidRequest, "the model's chat template broke: %v", r)
 		}
 	}()
-	o := orders{}
-	variables, err := t.variables(o, in, h)
+	state := &renderState{orders: orders{}, now: in.Now}
+	variables, err := t.variables(state.orders, in, h)
 	if err != nil {
 		return "", err
 	}
 	var out boundedText
-	if err := t.parsed.RenderToWriteCtx(context.WithValue(ctx, ordersKey{}, o), variables, &out); err != nil {
+	if err := t.parsed.RenderToWriteCtx(context.WithValue(ctx, stateKey{}, state), variables, &out); err != nil {
 		if refusal, ok := asRefusal(err); ok {
 			return "", refusal
 		}
@@ -166,7 +165,7 @@ func (t *Template) variables(o orders, in Input, h habits) (map[string]value.Val
 	variables["tools"] = tools
 	variables["documents"] = value.None()
 	variables["add_generation_prompt"] = value.FromBool(in.AddGenerationPrompt)
-	variables["bos_token"] = value.FromString(t.options.BOS)
-	variables["eos_token"] = value.FromString(t.options.EOS)
+	variables["bos_token"] = value.FromString(t.source.BOS)
+	variables["eos_token"] = value.FromString(t.source.EOS)
 	return variables, nil
 }

@@ -1,0 +1,8 @@
+//go:build !windows
+
+package template
+
+import "os/exec"
+
+// hide does nothing: only Windows opens a window for a program without one.
+func hide(*exec.Cmd) {}

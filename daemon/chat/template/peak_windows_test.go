@@ -1,0 +1,4 @@
+package template_test
+
+// childrenPeak is not known here.
+func childrenPeak() int64 { return 0 }
