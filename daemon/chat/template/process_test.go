@@ -56,21 +56,22 @@ func nested(n int, open, inside, end string) string {
 	return b.String() + strings.ReplaceAll(inside, "$n", fmt.Sprint(n)) + strings.Repeat(end, n)
 }
 
-// memoryBombs take all memory there is unless somebody stops them.
+// memoryBombs take half a GiB or more unless somebody stops them; what takes all there is would also stop a test whose
+// guard is missing.
 func memoryBombs() map[string]string {
 	const much = "{% set s = 'x' * 4000000 %}"
 	return map[string]string{
-		"captured":   bomb(34),
-		"with":       "{% set v0 = 'abcdefgh' %}" + nested(34, "{% with v$j = v$i ~ v$i %}", "{{ v$n|length }}", "{% endwith %}"),
-		"for":        "{% set v0 = 'abcdefgh' %}" + nested(34, "{% for v$j in [v$i ~ v$i] %}", "{{ v$n|length }}", "{% endfor %}"),
-		"lists":      nested(34, "{% with v$j = (v$i or ['x']) + (v$i or ['x']) %}", "{{ v$n|length }}", "{% endwith %}"),
+		"captured":   bomb(25),
+		"with":       "{% set v0 = 'abcdefgh' %}" + nested(25, "{% with v$j = v$i ~ v$i %}", "{{ v$n|length }}", "{% endwith %}"),
+		"for":        "{% set v0 = 'abcdefgh' %}" + nested(25, "{% for v$j in [v$i ~ v$i] %}", "{{ v$n|length }}", "{% endfor %}"),
+		"lists":      nested(25, "{% with v$j = (v$i or ['x']) + (v$i or ['x']) %}", "{{ v$n|length }}", "{% endwith %}"),
 		"macros":     "{% macro f(x, n) %}{% if n %}{{ f(x ~ x, n - 1) }}{% else %}{{ x }}{% endif %}{% endmacro %}{% set y = f('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 22) %}{{ y|length }}",
 		"repeat":     "{{ ('x' * 1000000000000)|length }}",
 		"characters": much + "{% set l = s|list %}{% set m = (s ~ s)|list %}{{ (l + m)|length }}",
 		"replace":    "{% set n = namespace(s='aaaaaaaaaaaaaaaa') %}{% for i in range(20) %}{% set n.s = n.s.replace('a', n.s) %}{% endfor %}",
-		"joined":     much + "{% for i in range(90000) %}{% set x = [s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s]|join(s) %}{% endfor %}",
+		"joined":     much + "{% for i in range(5) %}{% set x = [s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s]|join(s) %}{% endfor %}",
 		"recursion":  "{% set n = namespace() %}{% set n.n = n %}{{ n.n|string }}",
-		"json":       nested(34, "{% with v$j = [v$i, v$i] %}", "{{ v$n|tojson|length }}", "{% endwith %}"),
+		"json":       nested(25, "{% with v$j = [v$i, v$i] %}", "{{ v$n|tojson|length }}", "{% endwith %}"),
 	}
 }
 
@@ -88,7 +89,7 @@ func TestMemoryOfARenderIsBounded(t *testing.T) {
 	if made := allocated() - before; made > 32<<20 {
 		t.Errorf("this process made %d MiB beside it", made>>20)
 	}
-	if peak := childrenPeak(); peak > 3*limit {
+	if peak := childrenPeak(); peak > limit+400<<20 { // a busy PC is slow to look
 		t.Errorf("a renderer had %d MiB, the limit is %d", peak>>20, limit>>20)
 	}
 	if _, err := p.Render(t.Context(), sourceOf("ok"), template.Input{}); err != nil {
