@@ -75,7 +75,7 @@ func (c *Catalog) introduce(ctx context.Context, v Version) error {
 // EnsureKnown makes a model known that only others hold. The error has code CodeNotFound when nobody does.
 func (c *Catalog) EnsureKnown(ctx context.Context, id core.ModelID) (library.Blueprint, error) {
 	b, err := c.cfg.Models.Blueprint(id)
-	if core.CodeOf(err) != core.CodeNotFound {
+	if code := core.CodeOf(err); code != core.CodeNotFound && code != core.CodeCorrupt { // others may have it sound
 		return b, err
 	}
 	for _, v := range c.refresh().versions() {
@@ -86,6 +86,9 @@ func (c *Catalog) EnsureKnown(ctx context.Context, id core.ModelID) (library.Blu
 			return b, core.Errorf(core.CodeNotReady, "model %s is known, but its manifest did not come: %w", id, err)
 		}
 		return c.cfg.Models.Blueprint(id)
+	}
+	if core.CodeOf(err) == core.CodeCorrupt {
+		return b, err
 	}
 	return b, core.Errorf(core.CodeNotFound, "model %s is neither here nor at a node of the swarm", id).WithParam("id")
 }

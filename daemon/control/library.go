@@ -51,8 +51,8 @@ func (n *Library) Import(ctx context.Context, path string, windows int, progress
 	if err != nil {
 		return admin.ModelInfo{}, err
 	}
-	if err := n.p.Memory.Recut(ctx, id, windows); err != nil {
-		return admin.ModelInfo{}, err
+	if err := n.p.Memory.Recut(ctx, id, windows); err != nil { // it is imported all the same
+		n.p.Log.Warn("end a model that is to run in another number of windows", "model", id.String(), "err", err)
 	}
 	return n.info(ctx, id)
 }

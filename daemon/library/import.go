@@ -94,12 +94,15 @@ func (l *Library) Import(ctx context.Context, path string, windows int, progress
 }
 
 func (l *Library) importFile(ctx context.Context, id core.ModelID, path string, windows int, progress func(core.Progress)) error {
-	opened, err := l.disk().Import(ctx, shard.Import{ID: id, Path: path, Progress: func(done, total int64) {
-		p := l.imports.advance(id, done, total)
-		if progress != nil {
-			progress(p)
-		}
-	}})
+	opened, err := l.disk().Import(ctx, shard.Import{
+		ID: id, Path: path, Swap: func(swap func() error) error { return l.swap(ctx, id, swap) },
+		Progress: func(done, total int64) {
+			p := l.imports.advance(id, done, total)
+			if progress != nil {
+				progress(p)
+			}
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -115,6 +118,26 @@ func (l *Library) importFile(ctx context.Context, id core.ModelID, path string, 
 	defer l.looking.Unlock()
 	_, err = l.adopt(ctx, opened, false)
 	return err
+}
+
+// swap calls fn, which puts another folder in a damaged one's place, when nothing of the model is in memory. A folder that
+// was sound when the node started may be damaged now.
+func (l *Library) swap(ctx context.Context, id core.ModelID, fn func() error) error {
+	l.mu.Lock()
+	m := l.models[id]
+	l.mu.Unlock()
+	if m == nil {
+		return fn()
+	}
+	l.memory.Stop(m)
+	if err := m.Enter(ctx); err != nil {
+		return err
+	}
+	defer m.Leave()
+	if err := l.memory.Free(ctx, m); err != nil {
+		return err
+	}
+	return fn()
 }
 
 // checkQuota refuses an import that would take more of the disk than the settings allow.

@@ -128,18 +128,22 @@ func (l *Library) All() []*Model {
 	return list
 }
 
-// Find returns a model by its id. The error has code CodeNotFound.
+// Find returns a model by its id. The error has code CodeNotFound, or CodeCorrupt for a folder that cannot be opened.
 func (l *Library) Find(id core.ModelID) (*Model, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m, ok := l.models[id]
+	if why := l.damaged[id]; !ok && why != nil {
+		return nil, core.Errorf(core.CodeCorrupt, "model %s on this PC is damaged: %w", id, why).WithParam("model").
+			WithHint("Import its file again, fetch it from others, or delete it.")
+	}
 	if !ok {
 		return nil, core.Errorf(core.CodeNotFound, "model %s is not on this PC", id).WithParam("model")
 	}
 	return m, nil
 }
 
-// FindShard finds a model and checks that it has the shard. The error has code CodeNotFound.
+// FindShard finds a model and checks that it has the shard. The error has code CodeNotFound, or that of Find.
 func (l *Library) FindShard(id core.ModelID, index int) (*Model, error) {
 	m, err := l.Find(id)
 	if err != nil {

@@ -176,3 +176,40 @@ func TestExportGivesTheFileBack(t *testing.T) {
 		t.Error("the exported file differs from the imported one")
 	}
 }
+
+// TestDamagedWhileInMemory damages the folder of a model that is loaded, and imports the file again: the workers end before
+// the folder goes.
+func TestDamagedWhileInMemory(t *testing.T) {
+	h := furnish(t, t.TempDir(), fake.Config{})
+	path := modelFile(t, "m")
+	id, err := h.lib.Import(t.Context(), path, 0, nil)
+	must(t, err)
+	must(t, h.Load(t.Context(), id))
+	must(t, os.WriteFile(filepath.Join(h.dir, "models", "m", "manifest.json"), []byte("{"), 0o600))
+	_, err = h.lib.Import(t.Context(), path, 0, nil)
+	must(t, err)
+	if h.open() != 0 {
+		t.Errorf("%d workers run on files that went", h.open())
+	}
+	if n, err := h.say("m"); n == 0 || err != nil {
+		t.Errorf("after the import: %d tokens, %v", n, err)
+	}
+}
+
+// TestDamagedModelSaysSo asks for a model whose folder could not be opened at the start.
+func TestDamagedModelSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	h := build(t, dir, fake.Config{})
+	stop := h.run()
+	id := h.bring("m", 0)
+	stop()
+	must(t, os.WriteFile(filepath.Join(dir, "models", "m", "manifest.json"), []byte("{"), 0o600))
+	h = furnish(t, dir, fake.Config{})
+	_, err := h.say("m")
+	wantCode(t, err, core.CodeCorrupt)
+	if p := h.Progress(id); p.State != admin.StatusDamaged || p.Message == "" {
+		t.Errorf("progress: %+v", p)
+	}
+	_, _, err = h.Window(t.Context(), id, core.Digest{}, 0, 1, WindowOptions{})
+	wantCode(t, err, core.CodeNotFound)
+}

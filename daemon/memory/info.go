@@ -186,6 +186,9 @@ func (l *Memory) Progress(id core.ModelID) admin.ModelProgress {
 		return p
 	}
 	m, err := l.find(id)
+	if core.CodeOf(err) == core.CodeCorrupt {
+		return admin.ModelProgress{ModelID: id.String(), State: admin.StatusDamaged, Message: err.Error()}
+	}
 	if err != nil {
 		return admin.ModelProgress{ModelID: id.String(), State: "unknown", Message: "This model is not on this PC."}
 	}

@@ -57,6 +57,9 @@ func (l *Memory) Window(ctx context.Context, id core.ModelID, manifest core.Dige
 // stageOf finds the model of a window and checks that it can have it.
 func (l *Memory) stageOf(id core.ModelID, manifest core.Digest, first, end int) (_ *residence, key stageKey, err error) {
 	m, err := l.find(id)
+	if core.CodeOf(err) == core.CodeCorrupt { // others plan without it
+		return nil, key, core.Errorf(core.CodeNotFound, "%w", err)
+	}
 	if err != nil {
 		return nil, key, err
 	}

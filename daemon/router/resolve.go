@@ -11,7 +11,7 @@ import (
 
 // Resolve finds the model that a request means: by its id, by the name of its file, by an unmistakable beginning of
 // the id, or for "auto" and "" the default model, one in memory, or the largest that can run. The error has code
-// CodeNotFound, or CodeNotReady when no model can answer.
+// CodeNotFound, CodeCorrupt for a damaged one, or CodeNotReady when no model can answer.
 func (r *Router) Resolve(name string) (core.ModelID, error) {
 	m, err := r.resolve(name)
 	if err != nil {
@@ -30,8 +30,12 @@ func (r *Router) resolve(name string) (*library.Model, error) {
 		}
 	}
 	if id, err := core.ModelIDFromFile(name); err == nil {
-		if m, err := r.cfg.Models.Find(id); err == nil {
+		m, err := r.cfg.Models.Find(id)
+		if err == nil {
 			return m, nil
+		}
+		if core.CodeOf(err) == core.CodeCorrupt {
+			return nil, err
 		}
 		return r.byPrefix(name, id.String())
 	}

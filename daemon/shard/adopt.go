@@ -2,6 +2,7 @@ package shard
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -10,8 +11,9 @@ import (
 )
 
 // Adopt makes the folder of a model whose manifest and header came from elsewhere; it has no shards yet. Both are
-// checked as by Open. A model that is there already with the same cut is opened and keeps its manifest; another is an
-// error of code core.CodeConflict.
+// checked as by Open, and that the file has all its layers. A model that is there already with the same cut is opened and
+// keeps its manifest; another is an error of code core.CodeConflict. In a damaged folder both are put right, and what is
+// there of its shards is kept for Writers, which look at each chunk.
 func (s *Store) Adopt(manifest, header []byte) (*Model, error) {
 	m, err := DecodeManifest(manifest)
 	if err != nil {
@@ -22,12 +24,20 @@ func (s *Store) Adopt(manifest, header []byte) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.Open(m.ModelID)
-	if err == nil {
-		return sameCut(old, m)
+	if err := fresh.plan.checkLayers(fresh.Header); err != nil {
+		return nil, err
 	}
-	if core.CodeOf(err) != core.CodeNotFound {
-		return nil, core.Errorf(core.CodeConflict, "model %s is there but damaged; delete it first: %w", m.ModelID, err)
+	old, err := s.Open(m.ModelID)
+	switch core.CodeOf(err) {
+	case "":
+		return sameCut(old, m)
+	case core.CodeNotFound:
+	case core.CodeCorrupt:
+		if err := fresh.salvage(); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, core.Errorf(core.CodeConflict, "model %s is there and cannot be opened: %w", m.ModelID, err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -38,6 +48,27 @@ func (s *Store) Adopt(manifest, header []byte) (*Model, error) {
 		err = atomicfile.Write(filepath.Join(dir, ManifestFile), manifest, 0o600)
 	}
 	return fresh, diskFull(errors.Join(err, syncDir(s.cfg.Dir)))
+}
+
+// salvage makes a damaged folder one of a model without shards: what is in shards by their length is demoted, the rest
+// is removed.
+func (m *Model) salvage() error {
+	if err := os.Remove(filepath.Join(m.Dir, ManifestFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(m.Dir, windowsDir)); err != nil {
+		return err
+	}
+	for _, index := range m.Present() {
+		if err := m.Demote(index); err != nil {
+			return err
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(m.Dir, "shard_*.bin"))
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }
 
 func sameCut(old *Model, m *Manifest) (*Model, error) {

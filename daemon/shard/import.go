@@ -21,15 +21,22 @@ type Import struct {
 	Path     string                  // a GGUF file; it is left as it is
 	Source   *Source                 // where the file came from, if that is known
 	Progress func(done, total int64) // called from one goroutine, once per chunk; may be nil
+	// Swap is called when the file takes the place of a damaged folder, with all of it cut: it calls swap when nobody
+	// has files of that folder open. nil calls swap at once.
+	Swap func(swap func() error) error
 }
 
 // Import cuts a GGUF file into shards. Memory use does not grow with the file. When it is stopped, even by force,
 // the next Import of the same file goes on after the last finished shard. A file that has been imported already
 // gives the model that is there, with shards it lacks cut again; another file under the same id is an error of
-// code core.CodeConflict, unless what is there is damaged: then the file takes its place. Too little space is core.CodeDiskFull before anything is written.
+// code core.CodeConflict, unless what is there is damaged: then the file takes its place, once all of it is cut. Too
+// little space is core.CodeDiskFull before anything is written or taken away.
 func (s *Store) Import(ctx context.Context, in Import) (*Model, error) {
 	if in.Progress == nil {
 		in.Progress = func(int64, int64) {}
+	}
+	if in.Swap == nil {
+		in.Swap = func(swap func() error) error { return swap() }
 	}
 	j, err := s.newJob(in)
 	if err != nil {
@@ -45,12 +52,8 @@ func (s *Store) Import(ctx context.Context, in Import) (*Model, error) {
 	switch core.CodeOf(err) {
 	case "":
 		return j.again(ctx, old)
-	case core.CodeNotFound:
-		return j.fresh(ctx)
-	case core.CodeCorrupt: // nothing of it can be used, and the new file has all of it
-		if err := s.Delete(j.manifest.ModelID); err != nil {
-			return nil, err
-		}
+	case core.CodeNotFound, core.CodeCorrupt: // of a damaged one nothing is needed: the new file has all of it
+		j.damaged = core.CodeOf(err) == core.CodeCorrupt
 		return j.fresh(ctx)
 	default:
 		return nil, core.Errorf(core.CodeConflict, "model %s is there and cannot be opened: %w", j.manifest.ModelID, err)
@@ -68,6 +71,7 @@ type job struct {
 	plan     *plan
 	manifest *Manifest
 	stage    string // folder the model is built in
+	damaged  bool   // a damaged folder has the model's name
 	done     int64  // bytes cut so far
 }
 
@@ -287,10 +291,16 @@ func (j *job) finish() error {
 	if err := os.Remove(filepath.Join(j.stage, progressFile)); err != nil {
 		return err
 	}
-	if err := os.Rename(j.stage, j.store.ModelDir(j.manifest.ModelID)); err != nil {
-		return err
+	place := func() error { return os.Rename(j.stage, j.store.ModelDir(j.manifest.ModelID)) }
+	if !j.damaged {
+		return errors.Join(place(), syncDir(j.store.cfg.Dir))
 	}
-	return syncDir(j.store.cfg.Dir)
+	return j.in.Swap(func() error {
+		if err := j.store.Delete(j.manifest.ModelID); err != nil {
+			return err
+		}
+		return errors.Join(place(), syncDir(j.store.cfg.Dir))
+	})
 }
 
 // again handles a model that is there: the same file changes nothing but brings back missing shards.

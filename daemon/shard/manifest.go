@@ -245,9 +245,6 @@ func (m *Manifest) CheckHeader(f *gguf.File) error {
 	if err != nil {
 		return err
 	}
-	if err := p.checkLayers(f); err != nil {
-		return err
-	}
 	reserved, err := p.reserved(f)
 	if err != nil {
 		return err

@@ -234,7 +234,7 @@ func (m *Manager) model(ctx context.Context, id core.ModelID, digest core.Digest
 			err = core.Errorf(core.CodeConflict, "model %s is here already and is another file or cut", id)
 		}
 		return model, err
-	case core.CodeNotFound:
+	case core.CodeNotFound, core.CodeCorrupt: // what is damaged here may be sound elsewhere
 	default:
 		return nil, err
 	}
