@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 	"unicode"
@@ -70,15 +71,17 @@ func offered(req *core.GenerateRequest) []core.Tool {
 }
 
 // grammar is the GBNF that the answer must keep to, or "".
-func (p *prepared) grammar(req *core.GenerateRequest, thinking bool) (string, error) {
+func (p *prepared) grammar(ctx context.Context, req *core.GenerateRequest, thinking bool) (string, error) {
 	o := grammar.Options{Thinking: thinking}
 	tools := offered(req)
 	switch req.ToolChoice {
 	case "", "auto", "none":
 	case "required":
-		return grammar.ToolCalls(p.format, tools, "", o)
+		text, err := grammar.ToolCalls(ctx, p.format, tools, "", o)
+		return text, naming(err, "tools")
 	default:
-		return grammar.ToolCalls(p.format, tools, req.ToolChoice, o)
+		text, err := grammar.ToolCalls(ctx, p.format, tools, req.ToolChoice, o)
+		return text, naming(err, "tools")
 	}
 	schema := req.Format.Schema
 	switch req.Format.Kind {
@@ -97,9 +100,19 @@ func (p *prepared) grammar(req *core.GenerateRequest, thinking bool) (string, er
 	}
 	switch {
 	case len(tools) > 0:
-		return grammar.Either(p.format, tools, schema, o)
+		text, err := grammar.Either(ctx, p.format, tools, schema, o)
+		return text, naming(err, "response_format")
 	case schema == nil:
 		return grammar.Object(o), nil
 	}
-	return grammar.Schema(schema, o)
+	text, err := grammar.Schema(ctx, schema, o)
+	return text, naming(err, "response_format")
+}
+
+// naming says which field of the request is at fault, unless err does.
+func naming(err error, param string) error {
+	if e, ok := errors.AsType[*core.Error](err); ok && e.Param == "" {
+		return e.WithParam(param)
+	}
+	return err
 }

@@ -48,7 +48,7 @@ func (s *Service) Generate(ctx context.Context, m Model, req *core.GenerateReque
 	if job.MaxTokens == 0 {
 		job.MaxTokens = shape.Context
 	}
-	if job.Sampler.Grammar, err = p.grammar(req, prompt.thinking); err != nil {
+	if job.Sampler.Grammar, err = p.grammar(ctx, req, prompt.thinking); err != nil {
 		return nil, err
 	}
 	w := newWriter(p, req, prompt, emit)

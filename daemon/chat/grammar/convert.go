@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,10 +16,11 @@ type converter struct {
 	refs  map[string]string   // rule of each $ref
 	same  map[string][]string // rules that are no more than a choice of terms
 	size  int
+	work  budget
 }
 
-func newConverter(root any) *converter {
-	return &converter{root: root, rules: map[string]string{}, refs: map[string]string{}, same: map[string][]string{}}
+func newConverter(ctx context.Context, root any) *converter {
+	return &converter{work: budget{ctx, maxWork}, root: root, rules: map[string]string{}, refs: map[string]string{}, same: map[string][]string{}}
 }
 
 // define adds a rule under a name and returns the name.
@@ -183,6 +185,9 @@ func (c *converter) schema(v any, depth int) (string, error) {
 	if depth > maxNesting {
 		return "", invalid("nested too deeply")
 	}
+	if err := c.work.spend(workOfSchema); err != nil {
+		return "", err
+	}
 	if v == true {
 		return c.shared("value"), nil
 	}
@@ -212,6 +217,9 @@ func (c *converter) schema(v any, depth int) (string, error) {
 func (c *converter) reference(ref string, depth int) (string, error) {
 	if name, ok := c.refs[ref]; ok {
 		return name, nil
+	}
+	if err := c.work.spend(len(ref)); err != nil {
+		return "", err
 	}
 	target, err := resolve(c.root, ref)
 	if err != nil {
@@ -359,7 +367,7 @@ func typesOf(o *object) ([]string, error) {
 	for _, v := range asList(o.values["type"]) {
 		t, _ := v.(string)
 		if _, ok := keywords[t]; !ok {
-			return nil, invalid("there is no type %s", encode(v))
+			return nil, invalid("there is no type %s", quoted(encode(v), maxQuote))
 		}
 		types = append(types, t)
 	}

@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -16,24 +17,31 @@ type Options struct {
 
 // Object is the grammar of any JSON object.
 func Object(o Options) string {
-	c := newConverter(nil)
+	c := newConverter(context.Background(), nil)
 	out, _ := c.finish(c.shared("object"), o) // the primitives are far below the limits
 	return out
 }
 
 // Schema is the grammar of what a JSON schema describes. An error has the code core.CodeInvalidRequest when it is
-// no schema, core.CodeTooLarge, or core.CodeUnsupported with the keyword that cannot be kept.
-func Schema(schema []byte, o Options) (string, error) {
+// no schema or takes too much work, core.CodeTooLarge, core.CodeUnsupported with the keyword that cannot be kept, or
+// core.CodeCancelled when ctx ends. It names the place in the schema.
+func Schema(ctx context.Context, schema []byte, o Options) (string, error) {
+	c := newConverter(ctx, nil)
+	term, err := c.rooted(schema)
+	if err == nil {
+		term, err = c.finish(term, o)
+	}
+	return term, told(err)
+}
+
+// rooted is the term of a schema that references of its own point into.
+func (c *converter) rooted(schema []byte) (string, error) {
 	root, err := decode(schema)
 	if err != nil {
 		return "", err
 	}
-	c := newConverter(root)
-	term, err := c.schema(root, 0)
-	if err != nil {
-		return "", err
-	}
-	return c.finish(term, o)
+	c.root, c.refs = root, map[string]string{}
+	return c.schema(root, 0)
 }
 
 // finish adds the root rule and writes the grammar.
@@ -58,37 +66,37 @@ const maxCalls = 16
 
 // ToolCalls is the grammar of one or more calls of the tools in a model's own notation; name picks one of them, ""
 // is any. The errors are those of Schema.
-func ToolCalls(f reply.Format, tools []core.Tool, name string, o Options) (string, error) {
-	c := newConverter(nil)
+func ToolCalls(ctx context.Context, f reply.Format, tools []core.Tool, name string, o Options) (string, error) {
+	c := newConverter(ctx, nil)
 	calls, err := c.toolCalls(f, tools, name)
-	if err != nil {
-		return "", err
+	if err == nil {
+		calls, err = c.finish(calls, o)
 	}
-	return c.finish(calls, o)
+	return calls, told(err)
 }
 
 // Either is the grammar of calls of the tools or else of JSON by a schema; a nil schema is any object.
-func Either(f reply.Format, tools []core.Tool, schema []byte, o Options) (string, error) {
-	c := newConverter(nil)
+func Either(ctx context.Context, f reply.Format, tools []core.Tool, schema []byte, o Options) (string, error) {
+	c := newConverter(ctx, nil)
+	both, err := c.either(f, tools, schema)
+	if err == nil {
+		both, err = c.finish(both, o)
+	}
+	return both, told(err)
+}
+
+func (c *converter) either(f reply.Format, tools []core.Tool, schema []byte) (string, error) {
 	calls, err := c.toolCalls(f, tools, "")
 	if err != nil {
 		return "", err
 	}
 	term := c.shared("object")
 	if schema != nil {
-		if c.root, err = decode(schema); err != nil {
-			return "", err
-		}
-		c.refs = map[string]string{}
-		if term, err = c.schema(c.root, 0); err != nil {
+		if term, err = c.rooted(schema); err != nil {
 			return "", err
 		}
 	}
-	both, err := c.choice([]string{calls, term})
-	if err != nil {
-		return "", err
-	}
-	return c.finish(both, o)
+	return c.choice([]string{calls, term})
 }
 
 func (c *converter) toolCalls(f reply.Format, tools []core.Tool, name string) (string, error) {
@@ -99,12 +107,12 @@ func (c *converter) toolCalls(f reply.Format, tools []core.Tool, name string) (s
 		}
 		call, err := c.toolCall(f, t)
 		if err != nil {
-			return "", err
+			return "", at(err, "tool "+t.Name)
 		}
 		calls = append(calls, call)
 	}
 	if len(calls) == 0 {
-		return "", core.Errorf(core.CodeInvalidRequest, "there is no tool %q", name).WithParam("tool_choice")
+		return "", core.Errorf(core.CodeInvalidRequest, "there is no tool %q", quoted(name, maxQuote)).WithParam("tool_choice")
 	}
 	one, err := c.choice(calls)
 	if err != nil {

@@ -76,7 +76,7 @@ func TestSchema(t *testing.T) {
 		{`{"type":"object","properties":{"kids":{"type":"array","items":{"$ref":"#"}}},"required":["kids"]}`, []string{`{"kids":[{"kids":[]},{"kids":[]}]}`}, []string{`{"kids":[1]}`}},
 		{`{"properties":{"x":{"allOf":[{"$ref":"#/definitions/pos"}],"description":"d"}},"required":["x"],"definitions":{"pos":{"type":"integer","exclusiveMinimum":0}}}`, []string{`{"x":1}`}, []string{`{"x":0}`}},
 	} {
-		g, err := grammar.Schema([]byte(c.schema), grammar.Options{})
+		g, err := grammar.Schema(t.Context(), []byte(c.schema), grammar.Options{})
 		if err != nil {
 			t.Errorf("%s: %v", c.schema, err)
 			continue
@@ -108,7 +108,7 @@ func checkMatches(t *testing.T, what, g string, yes, no []string) {
 // Every number in the range matches, and none around it.
 func TestIntegerRanges(t *testing.T) {
 	for _, r := range [][2]int{{0, 0}, {0, 9}, {1, 10}, {5, 123}, {-7, 7}, {-120, -15}, {99, 1001}, {-1, 0}, {17, 17}, {190, 210}, {-2000, 1234}} {
-		g, err := grammar.Schema(fmt.Appendf(nil, `{"type":"integer","minimum":%d,"maximum":%d}`, r[0], r[1]), grammar.Options{})
+		g, err := grammar.Schema(t.Context(), fmt.Appendf(nil, `{"type":"integer","minimum":%d,"maximum":%d}`, r[0], r[1]), grammar.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestIntegerRanges(t *testing.T) {
 		{`"maximum":-3`, []string{"-3", "-10"}, []string{"-2", "0", "3"}},
 		{`"exclusiveMinimum":2,"exclusiveMaximum":4`, []string{"3"}, []string{"2", "4"}},
 	} {
-		g, err := grammar.Schema([]byte(`{"type":"integer",`+c.bound+`}`), grammar.Options{})
+		g, err := grammar.Schema(t.Context(), []byte(`{"type":"integer",`+c.bound+`}`), grammar.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestWhatCannotBeKeptIsNamed(t *testing.T) {
 		`{"type":"string","nullable":true}`:             "nullable",
 		`{"allOf":[{"properties":{"a":true},"additionalProperties":false},{"properties":{"b":true}}]}`: "additionalProperties",
 	} {
-		_, err := grammar.Schema([]byte(schema), grammar.Options{})
+		_, err := grammar.Schema(t.Context(), []byte(schema), grammar.Options{})
 		if core.CodeOf(err) != core.CodeUnsupported || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s: got %v", schema, err)
 		}
@@ -170,11 +170,11 @@ func TestWhatCannotBeKeptIsNamed(t *testing.T) {
 		`{"type":"integer","minimum":3,"maximum":1}`, strings.Repeat(`{"items":`, 100) + "{}" + strings.Repeat("}", 100), strings.Repeat("[", 100000),
 		`{"allOf":[{"$ref":"#"}]}`, `{"type":"string","minLength":"1"}`, `{"properties":[]}`, `{"allOf":[{"type":"string"},{"type":"null"}]}`,
 	} {
-		if _, err := grammar.Schema([]byte(schema), grammar.Options{}); core.CodeOf(err) != core.CodeInvalidRequest {
+		if _, err := grammar.Schema(t.Context(), []byte(schema), grammar.Options{}); core.CodeOf(err) != core.CodeInvalidRequest {
 			t.Errorf("%.60s: got %v", schema, err)
 		}
 	}
-	if _, err := grammar.Schema([]byte(`"`+strings.Repeat("x", 1<<20)+`"`), grammar.Options{}); core.CodeOf(err) != core.CodeTooLarge {
+	if _, err := grammar.Schema(t.Context(), []byte(`"`+strings.Repeat("x", 1<<20)+`"`), grammar.Options{}); core.CodeOf(err) != core.CodeTooLarge {
 		t.Errorf("got %v", err)
 	}
 }
@@ -202,7 +202,7 @@ func TestToolCalls(t *testing.T) {
 		{reply.Mistral, "", []string{`[TOOL_CALLS][{"name": "add", "arguments": {"a": 1}}, {"name": "now", "arguments": {}}]`}, []string{`[TOOL_CALLS][]`}},
 		{reply.MistralArgs, "", []string{`[TOOL_CALLS]add[ARGS]{"a": 1}[TOOL_CALLS]now[ARGS]{}`}, []string{`[TOOL_CALLS]sub[ARGS]{}`}},
 	} {
-		g, err := grammar.ToolCalls(c.f, tools, c.name, grammar.Options{})
+		g, err := grammar.ToolCalls(t.Context(), c.f, tools, c.name, grammar.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,12 +216,12 @@ func TestToolCalls(t *testing.T) {
 			}
 		}
 	}
-	either, err := grammar.Either(reply.Hermes, tools, []byte(`{"$ref":"#/$defs/n","$defs":{"n":{"type":"string"}}}`), grammar.Options{})
+	either, err := grammar.Either(t.Context(), reply.Hermes, tools, []byte(`{"$ref":"#/$defs/n","$defs":{"n":{"type":"string"}}}`), grammar.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkMatches(t, "either", either, []string{`"text"`, "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"}, []string{`1`, `{}`})
-	if _, err := grammar.ToolCalls(reply.Hermes, tools, "sub", grammar.Options{}); core.CodeOf(err) != core.CodeInvalidRequest {
+	if _, err := grammar.ToolCalls(t.Context(), reply.Hermes, tools, "sub", grammar.Options{}); core.CodeOf(err) != core.CodeInvalidRequest {
 		t.Errorf("got %v", err)
 	}
 }
@@ -243,8 +243,9 @@ func FuzzSchema(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
+	f.Add([]byte(doubled(30)))
 	f.Fuzz(func(t *testing.T, schema []byte) {
-		g, err := grammar.Schema(schema, grammar.Options{})
+		g, err := grammar.Schema(t.Context(), schema, grammar.Options{})
 		if err != nil {
 			if core.CodeOf(err) == core.CodeInternal {
 				t.Fatalf("error without a code: %v", err)

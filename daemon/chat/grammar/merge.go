@@ -10,6 +10,9 @@ func (c *converter) merge(a, b *object, depth int) (*object, error) {
 	if depth > maxNesting {
 		return nil, invalid("nested too deeply")
 	}
+	if err := c.work.spend(workOfMerge + len(a.keys) + len(b.keys)); err != nil {
+		return nil, err
+	}
 	a, err := c.flat(a, depth)
 	if err != nil {
 		return nil, err
@@ -51,6 +54,9 @@ func sameProperties(a, b *object) bool {
 func (c *converter) flat(o *object, depth int) (*object, error) {
 	var parts []any
 	if ref, ok := o.values["$ref"].(string); ok {
+		if err := c.work.spend(len(ref)); err != nil {
+			return nil, err
+		}
 		target, err := resolve(c.root, ref)
 		if err != nil {
 			return nil, err
@@ -81,8 +87,9 @@ func (c *converter) flat(o *object, depth int) (*object, error) {
 }
 
 func (c *converter) mergeKeyword(key string, a, b any, depth int) (any, error) {
-	if encode(a) == encode(b) {
-		return a, nil
+	x, y := encode(a), encode(b)
+	if err := c.work.spend((len(x) + len(y)) / 8); err != nil || x == y {
+		return a, err
 	}
 	switch key {
 	case "properties":
@@ -94,7 +101,11 @@ func (c *converter) mergeKeyword(key string, a, b any, depth int) (any, error) {
 			return append(slices.Clone(x), y...), nil
 		}
 	case "type", "enum":
-		if both := common(asList(a), asList(b)); len(both) > 0 {
+		x, y := asList(a), asList(b)
+		if err := c.work.spend(len(x) + len(y)); err != nil {
+			return nil, err
+		}
+		if both := common(x, y); len(both) > 0 {
 			return both, nil
 		}
 		return nil, invalid("parts of allOf exclude each other in %q", key)
@@ -124,6 +135,9 @@ func (c *converter) mergeProperties(a, b any, depth int) (any, error) {
 	if !okX || !okY {
 		return nil, invalid("properties must be an object")
 	}
+	if err := c.work.spend(len(x.keys) + len(y.keys)); err != nil {
+		return nil, err
+	}
 	out := newObject()
 	for _, k := range x.keys {
 		out.set(k, x.values[k])
@@ -133,7 +147,7 @@ func (c *converter) mergeProperties(a, b any, depth int) (any, error) {
 		if old, ok := out.values[k]; ok {
 			var err error
 			if v, err = c.mergeSchemas(old, v, depth); err != nil {
-				return nil, err
+				return nil, at(err, k)
 			}
 		}
 		out.set(k, v)
@@ -165,8 +179,12 @@ func asList(v any) []any {
 
 // common are the values that are in both lists.
 func common(a, b []any) (both []any) {
+	in := make(map[string]bool, len(b))
+	for _, y := range b {
+		in[encode(y)] = true
+	}
 	for _, x := range a {
-		if slices.ContainsFunc(b, func(y any) bool { return encode(x) == encode(y) }) {
+		if in[encode(x)] {
 			both = append(both, x)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 func (c *converter) pattern(p string) (string, error) {
 	re, err := syntax.Parse(p, syntax.Perl)
 	if err != nil {
-		return "", unsupported("pattern: " + p)
+		return "", unsupported("pattern: " + quoted(p, maxQuote))
 	}
 	parts := []*syntax.Regexp{re}
 	if re.Op == syntax.OpConcat {
@@ -74,7 +74,7 @@ func (c *converter) regexp(re *syntax.Regexp, depth int) (string, error) {
 		return "(" + strings.Join(terms, sep) + ")", nil
 	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest, syntax.OpRepeat:
 		if nullable(re.Sub[0]) && re.Op != syntax.OpQuest {
-			return "", unsupported("pattern: " + re.String()) // llama.cpp would not come out of it
+			return "", unsupported("pattern: " + quoted(re.String(), maxQuote)) // llama.cpp would not come out of it
 		}
 		t, err := c.regexp(re.Sub[0], depth+1)
 		if err != nil {
@@ -91,7 +91,7 @@ func (c *converter) regexp(re *syntax.Regexp, depth int) (string, error) {
 	case syntax.OpNoMatch:
 		return "", invalid("a pattern matches nothing")
 	}
-	return "", unsupported("pattern: " + re.String())
+	return "", unsupported("pattern: " + quoted(re.String(), maxQuote))
 }
 
 // nullable tells whether re matches nothing at all.

@@ -178,7 +178,7 @@ func typeOf(v any) string {
 func resolve(root any, ref string) (any, error) {
 	pointer, ok := strings.CutPrefix(ref, "#")
 	if !ok || pointer != "" && pointer[0] != '/' {
-		return nil, core.Errorf(core.CodeUnsupported, "JSON schema: %q may only point into the schema itself, not to %q", "$ref", ref)
+		return nil, core.Errorf(core.CodeUnsupported, "JSON schema: %q may only point into the schema itself, not to %q", "$ref", quoted(ref, maxQuote))
 	}
 	at := root
 	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
@@ -188,7 +188,7 @@ func resolve(root any, ref string) (any, error) {
 		step = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
 		o, ok := at.(*object)
 		if !ok || !o.has(step) {
-			return nil, invalid("there is nothing at %q", ref)
+			return nil, invalid("there is nothing at %q", quoted(ref, maxQuote))
 		}
 		at = o.values[step]
 	}

@@ -52,38 +52,56 @@ func (c *converter) properties(o *object, depth int) ([]property, error) {
 			return nil, invalid("properties must be an object")
 		}
 	}
-	var required []string
-	if v, ok := o.values["required"]; ok {
-		list, ok := v.([]any)
-		if !ok {
-			return nil, invalid("required must be a list")
+	required, err := namesOf(o)
+	if err != nil {
+		return nil, err
+	}
+	required, must := distinct(required)
+	all := newObject()
+	for _, name := range described.keys {
+		all.set(name, described.values[name])
+	}
+	for _, name := range required {
+		extra := o.values["additionalProperties"]
+		switch {
+		case all.has(name):
+			continue
+		case extra == false:
+			return nil, invalid("%q is required but not allowed", quoted(name, maxQuote))
+		case extra == nil:
+			extra = true
 		}
-		for _, v := range list {
-			name, ok := v.(string)
-			if !ok {
-				return nil, invalid("required must be a list of names")
-			}
-			if extra := o.values["additionalProperties"]; !described.has(name) {
-				if extra == false {
-					return nil, invalid("%q is required but not allowed", name)
-				}
-				if extra == nil {
-					extra = true
-				}
-				described = described.with(name, extra)
-			}
-			required = append(required, name)
-		}
+		all.set(name, extra)
 	}
 	var named []property
-	for _, name := range described.keys {
-		pair, err := c.pair(quote(encode(name)), described.values[name], depth)
+	for _, name := range all.keys {
+		pair, err := c.pair(quote(encode(name)), all.values[name], depth)
 		if err != nil {
-			return nil, err
+			return nil, at(err, name)
 		}
-		named = append(named, property{pair, slices.Contains(required, name)})
+		named = append(named, property{pair, must[name]})
 	}
 	return named, nil
+}
+
+// namesOf are the names under "required".
+func namesOf(o *object) (names []string, err error) {
+	v, ok := o.values["required"]
+	if !ok {
+		return nil, nil
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return nil, invalid("required must be a list")
+	}
+	for _, v := range list {
+		name, ok := v.(string)
+		if !ok {
+			return nil, invalid("required must be a list of names")
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 func (c *converter) pair(key string, schema any, depth int) (string, error) {
@@ -97,18 +115,18 @@ func (c *converter) pair(key string, schema any, depth int) (string, error) {
 
 // otherPair is a member with a name that is not among the properties.
 func (c *converter) otherPair(o *object, schema any, depth int) (string, error) {
-	taken, _ := o.values["properties"].(*object)
-	if taken == nil {
-		taken = newObject()
+	var taken []string
+	if described, ok := o.values["properties"].(*object); ok {
+		taken = slices.Clone(described.keys)
 	}
-	for _, name := range asList(o.values["required"]) {
-		if s, ok := name.(string); ok {
-			taken = taken.with(s, true)
-		}
+	required, err := namesOf(o)
+	if err != nil {
+		return "", err
 	}
+	taken, _ = distinct(append(taken, required...))
 	key := c.shared("string")
-	if len(taken.keys) > 0 {
-		body, err := c.notAmong(taken.keys)
+	if len(taken) > 0 {
+		body, err := c.notAmong(taken)
 		if err != nil {
 			return "", err
 		}
@@ -225,7 +243,7 @@ func (c *converter) array(o *object, depth int) (string, error) {
 	}
 	item, err := c.schema(items, depth+1)
 	if err != nil {
-		return "", err
+		return "", at(err, "[]")
 	}
 	rest := repeat("("+comma+item+" "+ws+")", max(low-1, 0), max(high-1, -1))
 	body := item + " " + ws + " " + rest
@@ -256,7 +274,7 @@ func (c *converter) tuple(o *object, depth int) (string, error) {
 	for _, v := range list {
 		item, err := c.schema(v, depth+1)
 		if err != nil {
-			return "", err
+			return "", at(err, "[]")
 		}
 		parts = append(parts, item+" "+ws)
 	}
