@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -195,6 +196,13 @@ func (c *converter) schema(v any, depth int) (string, error) {
 	if !ok {
 		return "", invalid("a schema must be an object or true")
 	}
+	if nullable, ok := o.values["nullable"].(bool); ok { // OpenAPI 3.0
+		term, err := c.schema(o.without("nullable"), depth+1)
+		if err != nil || !nullable {
+			return term, err
+		}
+		return c.choice([]string{term, c.shared("null")})
+	}
 	if ref, ok := o.values["$ref"].(string); ok && onlyAnnotated(o, "$ref") {
 		return c.reference(ref, depth)
 	}
@@ -299,10 +307,28 @@ func (c *converter) constant(o *object) (string, error) {
 // isAnnotation tells whether a keyword only describes, or holds what $ref points at.
 func isAnnotation(key string) bool {
 	switch key {
-	case "$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly":
+	case "$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
+		"format", "contentMediaType", "contentEncoding", "contentSchema", "externalDocs", "discriminator", "xml": // text() keeps some formats
 		return true
 	}
 	return strings.HasPrefix(key, "x-")
+}
+
+// saysNothing tells whether a keyword that is not known otherwise forbids nothing with this value, as generators of
+// schemas write them.
+func saysNothing(key string, v any, types []string) bool {
+	switch key {
+	case "propertyNames":
+		o, ok := v.(*object)
+		return v == true || ok && onlyAnnotated(o, "type") && (!o.has("type") || o.values["type"] == "string")
+	case "uniqueItems":
+		return v == false
+	case "multipleOf":
+		return v == json.Number("1") && !slices.Contains(types, "number")
+	case "minProperties", "minContains":
+		return v == json.Number("0")
+	}
+	return false
 }
 
 // onlyAnnotated tells whether o has nothing but annotations and the given keys.
@@ -316,7 +342,7 @@ var keywords = map[string][]string{
 	"array":   {"items", "prefixItems", "minItems", "maxItems"},
 	"string":  {"minLength", "maxLength", "pattern", "format"},
 	"integer": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
-	"number":  {"minimum", "maximum"},
+	"number":  {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
 	"boolean": {},
 	"null":    {},
 }
@@ -332,7 +358,7 @@ func (c *converter) typed(o *object, depth int) (string, error) {
 		allowed = append(allowed, keywords[t]...)
 	}
 	for _, key := range o.keys {
-		if !isAnnotation(key) && !slices.Contains(allowed, key) {
+		if !isAnnotation(key) && !slices.Contains(allowed, key) && !saysNothing(key, o.values[key], types) {
 			return "", unsupported(key)
 		}
 	}

@@ -27,51 +27,73 @@ func (c *converter) integer(o *object) (string, error) {
 	if hasLow && hasHigh && low > high {
 		return "", invalid("minimum is above maximum")
 	}
-	var terms []string
+	var terms, negative []string
 	if !hasLow || low < 0 { // the negative ones, by their size without the sign
-		from, to := int64(1), int64(-1)
+		from := uint64(1)
 		if hasHigh && high < 0 {
-			from = -high
+			from = size(high)
 		}
-		if hasLow {
-			to = -low
+		if negative = upwards(from); hasLow {
+			negative = between(from, size(low))
 		}
-		for _, t := range between(from, to) {
+		for _, t := range negative {
 			terms = append(terms, `"-" `+t)
 		}
 	}
 	if !hasHigh || high >= 0 {
-		from, to := int64(0), int64(-1)
-		if hasLow && low > 0 {
-			from = low
-		}
+		from := uint64(max(low, 0))
 		if hasHigh {
-			to = high
+			terms = append(terms, between(from, uint64(high))...)
+		} else {
+			terms = append(terms, upwards(from)...)
 		}
-		terms = append(terms, between(from, to)...)
 	}
+	return c.choiceOf(terms)
+}
+
+// choiceOf adds a rule that is one of the terms, which are no names of rules.
+func (c *converter) choiceOf(terms []string) (string, error) {
 	return c.fresh(strings.Join(terms, " | "))
 }
 
-// bound reads an inclusive or exclusive bound; step leads from the exclusive to the inclusive one.
+// size is n without its sign.
+func size(n int64) uint64 {
+	if n < 0 {
+		return uint64(-(n + 1)) + 1
+	}
+	return uint64(n)
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// bound reads an inclusive or exclusive bound; step leads from the exclusive to the inclusive one. Numbers have at
+// most 64 bits: a bound outside of them is none.
 func bound(o *object, inclusive, exclusive string, step int64) (n int64, ok bool, err error) {
-	const largest = 1e15 // beyond it a float is not exact, and unbounded numbers end there
 	for _, key := range []string{inclusive, exclusive} {
 		v, has := o.values[key]
 		if !has {
 			continue
 		}
 		number, isNumber := v.(json.Number)
-		f, err := number.Float64()
-		if !isNumber || err != nil || math.Abs(f) > largest {
-			return 0, false, unsupported(key + ": " + encode(v))
+		i, exact := number.Int64()
+		if f, err := number.Float64(); exact != nil {
+			switch beyond := f * float64(-step); {
+			case isNumber && (err == nil || math.IsInf(f, 0)) && beyond >= math.MaxInt64:
+				continue
+			case !isNumber || err != nil || beyond <= -math.MaxInt64:
+				return 0, false, unsupported(key + ": " + quoted(encode(v), maxQuote))
+			}
+			if i = int64(math.Ceil(f)); step < 0 {
+				i = int64(math.Floor(f))
+			}
+			if float64(i) == f { // 1.0, 1e3
+				exact = nil
+			}
 		}
-		i := int64(math.Ceil(f))
-		if step < 0 {
-			i = int64(math.Floor(f))
-		}
-		if key == exclusive && float64(i) == f {
-			i += step
+		if key == exclusive && exact == nil {
+			if i += step; (i < 0) == (step > 0) && (i == math.MinInt64 || i == math.MaxInt64) {
+				return 0, false, invalid("%s leaves nothing", key)
+			}
 		}
 		if ok && (i-n)*step < 0 {
 			continue // the other bound is tighter
@@ -81,20 +103,22 @@ func bound(o *object, inclusive, exclusive string, step int64) (n int64, ok bool
 	return n, ok, nil
 }
 
-// between are the terms for the whole numbers from low, at least 0, to high; high below zero is without end.
-func between(low, high int64) (terms []string) {
-	from := strconv.FormatInt(low, 10)
-	if high < 0 {
-		terms = append(terms, atLeast(from))
-		if from == "0" { // no zero in front of other digits
-			terms = []string{`"0"`, "[1-9]"}
-		}
-		if rest := maxDigits - len(from) - 1; rest >= 0 {
-			terms = append(terms, fmt.Sprintf("[1-9] [0-9]{%d,%d}", len(from), maxDigits-1))
-		}
-		return terms
+// upwards are the terms for the whole numbers from low on, as long as an integer without bounds may be.
+func upwards(low uint64) []string {
+	from := strconv.FormatUint(low, 10)
+	if from == "0" { // no zero in front of other digits
+		return append([]string{`"0"`}, upwards(1)...)
 	}
-	to := strconv.FormatInt(high, 10)
+	terms := []string{atLeast(from)}
+	if len(from) < maxDigits {
+		terms = append(terms, fmt.Sprintf("[1-9] [0-9]{%d,%d}", len(from), maxDigits-1))
+	}
+	return terms
+}
+
+// between are the terms for the whole numbers from low to high.
+func between(low, high uint64) (terms []string) {
+	from, to := strconv.FormatUint(low, 10), strconv.FormatUint(high, 10)
 	for n := len(from); n <= len(to); n++ {
 		a, b := "1"+strings.Repeat("0", n-1), strings.Repeat("9", n)
 		if n == len(from) {

@@ -16,6 +16,7 @@ const (
 	maxNesting = 64
 	maxGrammar = 512 << 10 // bytes
 	maxRepeat  = 2000      // llama.cpp takes no more
+	wideRepeat = 10_000    // a greatest length or count from here on is none: no reply gets there
 )
 
 func unsupported(keyword string) error {

@@ -300,6 +300,9 @@ func bounds(o *object, least, greatest string) (low, high int, err error) {
 		if err != nil || i < 0 {
 			return 0, 0, invalid("%s must be a whole number, 0 or more", b.key)
 		}
+		if b.key == greatest && i >= wideRepeat {
+			continue
+		}
 		if i > maxRepeat {
 			return 0, 0, unsupported(fmt.Sprintf("%s above %d", b.key, maxRepeat))
 		}
@@ -317,14 +320,12 @@ func (c *converter) text(o *object) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sized := o.has("minLength") || o.has("maxLength")
-	if format, ok := o.values["format"].(string); ok {
-		if !slices.Contains(formats, format) {
-			return "", unsupported("format: " + format)
-		}
-		if sized || o.has("pattern") {
-			return "", unsupported("format beside pattern or a length")
-		}
+	sized := low > 0 || high >= 0
+	format, ok := o.values["format"].(string)
+	if !ok && o.has("format") {
+		return "", invalid("format must be a string")
+	}
+	if ok && !sized && !o.has("pattern") && slices.Contains(formats, format) { // others only describe
 		return c.fresh(`"\"" ` + c.shared(format) + ` "\""`)
 	}
 	if pattern, ok := o.values["pattern"].(string); ok {
@@ -337,30 +338,11 @@ func (c *converter) text(o *object) (string, error) {
 		}
 		return c.fresh(`"\"" ` + body + ` "\""`)
 	}
-	if o.has("format") || o.has("pattern") {
-		return "", invalid("format and pattern must be strings")
+	if o.has("pattern") {
+		return "", invalid("pattern must be a string")
 	}
 	if !sized {
 		return c.shared("string"), nil
 	}
 	return c.fresh(`"\"" ` + repeat(c.shared("char"), low, high) + ` "\""`)
-}
-
-// number is any number; of bounds only "not negative" and the like can be kept.
-func (c *converter) number(o *object) (string, error) {
-	for _, key := range []string{"minimum", "maximum"} {
-		n, ok := o.values[key].(json.Number)
-		if !o.has(key) {
-			continue
-		}
-		if f, err := n.Float64(); !ok || err != nil || f != 0 || o.has("minimum") && o.has("maximum") {
-			return "", unsupported(key + " of a number that need not be whole")
-		}
-		fraction := ` ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?`
-		if key == "minimum" {
-			return c.fresh(`("0" | [1-9] [0-9]{0,15})` + fraction)
-		}
-		return c.fresh(`"-" ("0" | [1-9] [0-9]{0,15})` + fraction + ` | "0"`)
-	}
-	return c.shared("number"), nil
 }
