@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
@@ -36,6 +37,7 @@ func (*doctorCmd) Run(s *session) error {
 		{"disk", checkDisk},
 		{"secrets", checkSecrets},
 		{"address", checkAddress},
+		{"clock", checkClocks},
 		{"llama.cpp", checkRuntime},
 		{"self-test", checkAnswer},
 	}
@@ -167,4 +169,17 @@ func checkAnswer(s *session) (string, error) {
 			WithHint("The engine computes wrong results on this PC: try other llama.cpp libraries with --runtime.")
 	}
 	return fmt.Sprintf("asked %q, the built-in model said %q", demoQuestion, reply), nil
+}
+
+// checkClocks compares the clock of this PC with those of the members that are connected.
+func checkClocks(s *session) (string, error) {
+	n, err := s.running()
+	if n == nil || err != nil {
+		return "not compared, Shoal is not running", nil //nolint:nilerr // another check says why it is not
+	}
+	members, err := n.Members(s.ctx)
+	if err != nil {
+		return "", err
+	}
+	return admin.CompareClocks(members)
 }

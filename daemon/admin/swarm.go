@@ -205,7 +205,7 @@ type PeerInfo struct {
 	Engine       string         `json:"engine"` // runtime version; windows of different ones are not chained
 	Region       string         `json:"region"`
 	Anchor       bool           `json:"anchor"`
-	Paused       bool           `json:"paused"` // its owner paused it
+	Paused       bool           `json:"paused"`         // its owner paused it
 	ClockOffsetS float64        `json:"clock_offset_s"` // how far its clock is ahead of this one, in seconds; 30 either way is worth a warning
 }
 

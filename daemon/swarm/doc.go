@@ -21,7 +21,7 @@
 //
 // # Protocols
 //
-//	/shoal/member/1     greeting: admissions, announcement, clock, newest change
+//	/shoal/member/1     greeting: admissions, clock, newest change; then, among members, the announcement
 //	/shoal/join/1       an invite is shown
 //	/shoal/handover/1   the row of changes
 //	/shoal/announce/1   gossip: what nodes tell of themselves

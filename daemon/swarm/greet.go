@@ -1,23 +1,27 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/swarm/record"
 	"github.com/shoal-p2p/shoal/daemon/swarm/wire"
 )
 
-// The frames of /shoal/member/1: each side sends one greeting; where the members they know differ, each sends all of
-// them, the last frame being marked.
+// The frames of /shoal/member/1: each side sends a greeting, and its announcement once the other has shown that it is a
+// member; where the members they know differ, each sends all of them, the last frame being marked.
 const (
-	frameGreeting wire.Kind = 1
-	frameMembers  wire.Kind = 2
+	frameGreeting     wire.Kind = 1
+	frameMembers      wire.Kind = 2
+	frameAnnouncement wire.Kind = 3
 )
 
 // membersPerFrame keeps a frame of admissions well below its bound: one takes about 150 bytes.
@@ -63,10 +67,7 @@ func (t *session) introduce(s core.Stream, id peer.ID) (err error) {
 		s.Close()
 	}()
 	out, in := wire.NewWriter(s, talkFor), wire.NewReader(s, talkFor, 1)
-	t.mu.Lock()
-	own := t.own
-	t.mu.Unlock()
-	mine := &record.Greeting{Members: t.members.digest(), Chain: t.members.chain(t.self), Announcement: own, Clock: time.Now().UnixMilli(), Head: t.changes.head()}
+	mine := &record.Greeting{Members: t.members.digest(), Chain: t.members.chain(t.self), Clock: time.Now().UnixMilli(), Head: t.changes.head()}
 	if err := out.Send(frameGreeting, mine); err != nil {
 		return err
 	}
@@ -85,10 +86,8 @@ func (t *session) introduce(s core.Stream, id peer.ID) (err error) {
 	}
 	t.compareClocks(s.Peer(), theirs.Clock)
 	t.book.met(s.Peer(), texts(t.host.Peerstore().Addrs(id)))
-	if theirs.Announcement != nil {
-		if t.learn(s.Peer(), theirs.Announcement) == isBad {
-			return core.Errorf(core.CodeCorrupt, "the announcement of %s is broken", s.Peer())
-		}
+	if err := t.swapAnnouncements(s.Peer(), out, in); err != nil {
+		return err
 	}
 	if string(theirs.Head) != string(mine.Head) && mine.Head != nil {
 		t.wg.Go(func() { t.tellChange(id, s.Peer()) })
@@ -99,8 +98,26 @@ func (t *session) introduce(s core.Stream, id peer.ID) (err error) {
 	return t.swapMembers(out, in)
 }
 
-// clockWorthTelling is the difference of two clocks from which on the user is told.
-const clockWorthTelling = 30 * time.Second
+// swapAnnouncements tells a member of this node and hears of it.
+func (t *session) swapAnnouncements(id core.PeerID, out *wire.Writer, in *wire.Reader) error {
+	t.mu.Lock()
+	own := t.own
+	t.mu.Unlock()
+	if own == nil {
+		own = &record.Signed{} // nothing is told yet
+	}
+	if err := out.Send(frameAnnouncement, own); err != nil {
+		return err
+	}
+	var theirs record.Signed
+	if err := receive(in, frameAnnouncement, &theirs); err != nil {
+		return err
+	}
+	if len(theirs.PublicKey) > 0 && t.learn(id, &theirs) == isBad {
+		return core.Errorf(core.CodeCorrupt, "the announcement of %s is broken", id)
+	}
+	return nil
+}
 
 // compareClocks notes how far a peer's clock is off, and tells when that is much. millis is the peer's time.
 func (t *session) compareClocks(id core.PeerID, millis int64) {
@@ -112,8 +129,14 @@ func (t *session) compareClocks(id core.PeerID, millis int64) {
 	if !t.notices.compare(id, ahead) {
 		return
 	}
-	if ahead.Abs() >= clockWorthTelling {
+	if ahead.Abs() >= admin.ClockWorthTelling {
 		t.log.Warn("the clock of a peer differs from this one", "peer", id, "ahead", ahead.Round(time.Second))
+		known, _ := t.book.get(id)
+		t.cfg.Publish(core.EventActivity, core.Activity{
+			Kind: "clock_differs", Timestamp: time.Now().UTC(), ToastLevel: "warning",
+			Message: fmt.Sprintf("The clocks of this PC and of %s differ by %s. Set the one that is wrong.",
+				cmp.Or(known.Nickname, id.String()), ahead.Abs().Round(time.Second)),
+		})
 	} else {
 		t.log.Info("the clock of a peer is right again", "peer", id)
 	}

@@ -154,8 +154,12 @@ func (m *membership) admission(id core.PeerID) (record.Admission, bool) {
 
 // depth counts the admissions from a member to the founder.
 func (m *membership) depth(id core.PeerID) (n int) {
-	for id != m.founder {
-		id = m.members[id].Issuer
+	for id != m.founder && n <= maxChain {
+		a, ok := m.members[id]
+		if !ok {
+			break
+		}
+		id = a.Issuer
 		n++
 	}
 	return n
@@ -189,7 +193,7 @@ func (m *membership) await(ctx context.Context, id core.PeerID) bool {
 func (m *membership) chain(id core.PeerID) (chain []*record.Signed) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id != m.founder {
+	for id != m.founder && len(chain) <= maxChain {
 		a, ok := m.members[id]
 		if !ok {
 			return nil

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/swarm/record"
 )
@@ -102,7 +103,7 @@ func (n *notices) compare(id core.PeerID, ahead time.Duration) (news bool) {
 		return false
 	}
 	n.offsets[id] = ahead
-	return (before.Abs() >= clockWorthTelling) != (ahead.Abs() >= clockWorthTelling)
+	return (before.Abs() >= admin.ClockWorthTelling) != (ahead.Abs() >= admin.ClockWorthTelling)
 }
 
 // offset tells how far a peer's clock is ahead of this one; 0 while that is not known.

@@ -9,11 +9,12 @@
 package record
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -719,11 +720,10 @@ func (x *JoinReply) GetChain() []*Signed {
 // Greeting starts the exchange that follows a new connection.
 type Greeting struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Members       []byte                 `protobuf:"bytes,1,opt,name=members,proto3" json:"members,omitempty"`           // hash of the set of admissions the sender knows
-	Chain         []*Signed              `protobuf:"bytes,2,rep,name=chain,proto3" json:"chain,omitempty"`               // the sender's own, up to one that the founder signed
-	Announcement  *Signed                `protobuf:"bytes,3,opt,name=announcement,proto3" json:"announcement,omitempty"` // its latest, if it has one
-	Clock         int64                  `protobuf:"varint,4,opt,name=clock,proto3" json:"clock,omitempty"`              // the sender's time in milliseconds since 1970; 0 is not told
-	Head          []byte                 `protobuf:"bytes,5,opt,name=head,proto3" json:"head,omitempty"`                 // hash of the last change of the swarm that the sender knows; empty when there is none
+	Members       []byte                 `protobuf:"bytes,1,opt,name=members,proto3" json:"members,omitempty"` // hash of the set of admissions the sender knows
+	Chain         []*Signed              `protobuf:"bytes,2,rep,name=chain,proto3" json:"chain,omitempty"`     // the sender's own, up to one that the founder signed
+	Clock         int64                  `protobuf:"varint,4,opt,name=clock,proto3" json:"clock,omitempty"`    // the sender's time in milliseconds since 1970; 0 is not told
+	Head          []byte                 `protobuf:"bytes,5,opt,name=head,proto3" json:"head,omitempty"`       // hash of the last change of the swarm that the sender knows; empty when there is none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -768,13 +768,6 @@ func (x *Greeting) GetMembers() []byte {
 func (x *Greeting) GetChain() []*Signed {
 	if x != nil {
 		return x.Chain
-	}
-	return nil
-}
-
-func (x *Greeting) GetAnnouncement() *Signed {
-	if x != nil {
-		return x.Announcement
 	}
 	return nil
 }
@@ -1195,13 +1188,12 @@ const file_record_record_proto_rawDesc = "" +
 	"\tJoinReply\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x120\n" +
-	"\x05chain\x18\x03 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\"\xc0\x01\n" +
+	"\x05chain\x18\x03 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\"\x86\x01\n" +
 	"\bGreeting\x12\x18\n" +
 	"\amembers\x18\x01 \x01(\fR\amembers\x120\n" +
-	"\x05chain\x18\x02 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\x12>\n" +
-	"\fannouncement\x18\x03 \x01(\v2\x1a.shoal.swarm.record.SignedR\fannouncement\x12\x14\n" +
+	"\x05chain\x18\x02 \x03(\v2\x1a.shoal.swarm.record.SignedR\x05chain\x12\x14\n" +
 	"\x05clock\x18\x04 \x01(\x03R\x05clock\x12\x12\n" +
-	"\x04head\x18\x05 \x01(\fR\x04head\"\x8c\x01\n" +
+	"\x04head\x18\x05 \x01(\fR\x04headJ\x04\b\x03\x10\x04\"\x8c\x01\n" +
 	"\aMembers\x12:\n" +
 	"\n" +
 	"admissions\x18\x01 \x03(\v2\x1a.shoal.swarm.record.SignedR\n" +
@@ -1243,41 +1235,43 @@ func file_record_record_proto_rawDescGZIP() []byte {
 	return file_record_record_proto_rawDescData
 }
 
-var file_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
-var file_record_record_proto_goTypes = []any{
-	(*Signed)(nil),           // 0: shoal.swarm.record.Signed
-	(*AdmissionBody)(nil),    // 1: shoal.swarm.record.AdmissionBody
-	(*AnnouncementBody)(nil), // 2: shoal.swarm.record.AnnouncementBody
-	(*HoldingBody)(nil),      // 3: shoal.swarm.record.HoldingBody
-	(*SpeedBody)(nil),        // 4: shoal.swarm.record.SpeedBody
-	(*DemandBody)(nil),       // 5: shoal.swarm.record.DemandBody
-	(*InviteBody)(nil),       // 6: shoal.swarm.record.InviteBody
-	(*JoinRequest)(nil),      // 7: shoal.swarm.record.JoinRequest
-	(*JoinReply)(nil),        // 8: shoal.swarm.record.JoinReply
-	(*Greeting)(nil),         // 9: shoal.swarm.record.Greeting
-	(*Members)(nil),          // 10: shoal.swarm.record.Members
-	(*Place)(nil),            // 11: shoal.swarm.record.Place
-	(*ChangeBody)(nil),       // 12: shoal.swarm.record.ChangeBody
-	(*Change)(nil),           // 13: shoal.swarm.record.Change
-	(*Handover)(nil),         // 14: shoal.swarm.record.Handover
-}
+var (
+	file_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+	file_record_record_proto_goTypes  = []any{
+		(*Signed)(nil),           // 0: shoal.swarm.record.Signed
+		(*AdmissionBody)(nil),    // 1: shoal.swarm.record.AdmissionBody
+		(*AnnouncementBody)(nil), // 2: shoal.swarm.record.AnnouncementBody
+		(*HoldingBody)(nil),      // 3: shoal.swarm.record.HoldingBody
+		(*SpeedBody)(nil),        // 4: shoal.swarm.record.SpeedBody
+		(*DemandBody)(nil),       // 5: shoal.swarm.record.DemandBody
+		(*InviteBody)(nil),       // 6: shoal.swarm.record.InviteBody
+		(*JoinRequest)(nil),      // 7: shoal.swarm.record.JoinRequest
+		(*JoinReply)(nil),        // 8: shoal.swarm.record.JoinReply
+		(*Greeting)(nil),         // 9: shoal.swarm.record.Greeting
+		(*Members)(nil),          // 10: shoal.swarm.record.Members
+		(*Place)(nil),            // 11: shoal.swarm.record.Place
+		(*ChangeBody)(nil),       // 12: shoal.swarm.record.ChangeBody
+		(*Change)(nil),           // 13: shoal.swarm.record.Change
+		(*Handover)(nil),         // 14: shoal.swarm.record.Handover
+	}
+)
+
 var file_record_record_proto_depIdxs = []int32{
 	3,  // 0: shoal.swarm.record.AnnouncementBody.holdings:type_name -> shoal.swarm.record.HoldingBody
 	4,  // 1: shoal.swarm.record.AnnouncementBody.speeds:type_name -> shoal.swarm.record.SpeedBody
 	5,  // 2: shoal.swarm.record.AnnouncementBody.demand:type_name -> shoal.swarm.record.DemandBody
 	0,  // 3: shoal.swarm.record.JoinReply.chain:type_name -> shoal.swarm.record.Signed
 	0,  // 4: shoal.swarm.record.Greeting.chain:type_name -> shoal.swarm.record.Signed
-	0,  // 5: shoal.swarm.record.Greeting.announcement:type_name -> shoal.swarm.record.Signed
-	0,  // 6: shoal.swarm.record.Members.admissions:type_name -> shoal.swarm.record.Signed
-	11, // 7: shoal.swarm.record.Members.places:type_name -> shoal.swarm.record.Place
-	0,  // 8: shoal.swarm.record.Change.statement:type_name -> shoal.swarm.record.Signed
-	13, // 9: shoal.swarm.record.Handover.change:type_name -> shoal.swarm.record.Change
-	0,  // 10: shoal.swarm.record.Handover.chain:type_name -> shoal.swarm.record.Signed
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	0,  // 5: shoal.swarm.record.Members.admissions:type_name -> shoal.swarm.record.Signed
+	11, // 6: shoal.swarm.record.Members.places:type_name -> shoal.swarm.record.Place
+	0,  // 7: shoal.swarm.record.Change.statement:type_name -> shoal.swarm.record.Signed
+	13, // 8: shoal.swarm.record.Handover.change:type_name -> shoal.swarm.record.Change
+	0,  // 9: shoal.swarm.record.Handover.chain:type_name -> shoal.swarm.record.Signed
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_record_record_proto_init() }
