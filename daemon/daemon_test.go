@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +61,7 @@ type house struct {
 	t    *testing.T
 	base string
 	stop func() error
+	gate chan struct{} // of a gated engine
 }
 
 func run(t *testing.T, cfg Config) *house {
@@ -198,10 +198,15 @@ func TestSettingsOverHTTP(t *testing.T) {
 	cfg := setup(t, t.TempDir())
 	var level slog.LevelVar
 	cfg.SetLevel = level.Set
+	gate := gated(&cfg)
 	h := run(t, cfg)
+	h.gate = gate
 	status, answer := h.call("PUT", "/api/admin/config", `{"max_concurrent_requests": 3, "log_level": "debug"}`)
 	if status != 200 || answer["status"] != "ok" {
 		t.Fatalf("got %d, %v", status, answer)
+	}
+	if n := h.runAtOnce(10); n != 3 {
+		t.Errorf("%d requests run at once after the change, want 3", n)
 	}
 	if level.Level() != slog.LevelDebug {
 		t.Errorf("level %v", level.Level())
@@ -300,9 +305,7 @@ func TestFullLineIsRefusedAtOnce(t *testing.T) {
 		_, err := h.Generate(ctx, &core.GenerateRequest{Model: "demo", Prompt: "x"}, func(core.Delta) error { return nil })
 		first <- err
 	}()
-	for h.router.Active() == 0 {
-		runtime.Gosched()
-	}
+	h.inLine(1)
 	start := time.Now()
 	_, err := h.Generate(t.Context(), &core.GenerateRequest{Model: "demo", Prompt: "x"}, func(core.Delta) error { return nil })
 	if core.CodeOf(err) != core.CodeOverloaded {

@@ -113,7 +113,6 @@ func (n *Node) newServer() *api.Server {
 		Node: n.control, Addr: set.Listen, Hosts: access.Hosts(set.Listen), Origins: set.CORSAllow, Log: n.log,
 		Limits: api.Limits{
 			DrainTimeout: drainIn, OpenAIPerMin: set.RateLimitRPM, AdminPerMinute: set.RateLimitAdminRPM,
-			InFlight: set.MaxConcurrentRequests + set.RequestQueue,
 		},
 	})
 }

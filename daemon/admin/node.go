@@ -26,7 +26,7 @@ type Generator interface {
 	// reply. A model that is on this disk but not loaded is loaded first.
 	Generate(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error)
 	// Embed returns one L2-normalised vector per input; an input is a text or, if not nil, tokens.
-	Embed(ctx context.Context, model string, inputs []core.EmbedInput) ([][]float32, core.Usage, error)
+	Embed(ctx context.Context, req *core.EmbedRequest) ([][]float32, core.Usage, error)
 }
 
 // Library is the models that this PC has or knows of.

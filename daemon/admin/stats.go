@@ -2,18 +2,19 @@ package admin
 
 // Stats is the answer of GET /api/admin/stats.
 type Stats struct {
-	NodeID         string         `json:"node_id"`
-	Version        string         `json:"version"`
-	UptimeSeconds  int64          `json:"uptime_seconds"`
-	State          string         `json:"state"` // "serving", "idle" or "paused"
-	Peers          int            `json:"peers"`
-	RequestsServed int64          `json:"requests_served"`
-	ActiveRequests int            `json:"active_requests"`
-	HostedShards   int            `json:"hosted_shards"`
-	LoadedModels   []string       `json:"loaded_models"`
-	Hardware       Hardware       `json:"hardware"`
-	Inference      InferenceStats `json:"inference"`
-	EngineState    string         `json:"engine_state"` // "searching", "ready" or "missing"
+	NodeID          string         `json:"node_id"`
+	Version         string         `json:"version"`
+	UptimeSeconds   int64          `json:"uptime_seconds"`
+	State           string         `json:"state"` // "serving", "idle" or "paused"
+	Peers           int            `json:"peers"`
+	RequestsServed  int64          `json:"requests_served"`
+	ActiveRequests  int            `json:"active_requests"`
+	WaitingRequests int            `json:"waiting_requests"` // for their turn
+	HostedShards    int            `json:"hosted_shards"`
+	LoadedModels    []string       `json:"loaded_models"`
+	Hardware        Hardware       `json:"hardware"`
+	Inference       InferenceStats `json:"inference"`
+	EngineState     string         `json:"engine_state"` // "searching", "ready" or "missing"
 }
 
 // Hardware is what this PC has and how much of it is in use. Sizes are in MiB; a figure that could not be

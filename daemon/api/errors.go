@@ -42,14 +42,6 @@ func (s *Server) attempt(c *gin.Context, r route) (err error) {
 		c.Status(http.StatusNoContent)
 		return nil
 	}
-	if r.model { // before the body is read: a refusal must cost nothing
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-		default:
-			return core.Errorf(core.CodeOverloaded, "too many requests are running")
-		}
-	}
 	defer s.guard.release(in)
 	if err := s.guard.readBody(in); err != nil {
 		return err

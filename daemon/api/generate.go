@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ func (s *Server) complete(c *call, req *openai.Request) error {
 		return err
 	}
 	req.Model = model
-	req.Requester = requester(c.requester, req.Caller)
+	req.Requester = c.requester + "\x00" + req.Caller
 	if req.Stream {
 		return s.streamCompletion(c, req)
 	}
@@ -72,8 +73,15 @@ func setRoute(h http.Header, r core.Route, took time.Duration) {
 	h.Set("X-Shoal-Ms", strconv.FormatInt(took.Milliseconds(), 10))
 }
 
-// requester keeps the prefix caches of senders, and of the users they tell apart, from each other.
-func requester(from, user string) string { return from + "\x00" + user }
+// maxProgram is how much of a program's name counts.
+const maxProgram = 128
+
+// requesterOf is the first parts of core.GenerateRequest.Requester: the address of who sent the request, and what his
+// program calls itself. All programs of this PC have one address.
+func requesterOf(from netip.Addr, req *http.Request) string {
+	program := req.UserAgent()
+	return from.String() + "\x00" + program[:min(len(program), maxProgram)]
+}
 
 // split makes one job for each reply that was asked for; the replies to one prompt lie together.
 func split(req *openai.Request) []*core.GenerateRequest {

@@ -91,7 +91,7 @@ func (g *guard) admit(c *gin.Context, r route) (*call, error) {
 	if err := g.checkKey(c, r.access, local); err != nil {
 		return nil, err
 	}
-	return &call{Context: c, requester: from.String()}, nil
+	return &call{Context: c, requester: requesterOf(from, req)}, nil
 }
 
 func setSecurityHeaders(h http.Header) {

@@ -103,12 +103,16 @@ func inOrder(name string, events []string) error {
 func TestOverloadIsToldAtOnce(t *testing.T) {
 	const slots = 4
 	running, release := make(chan struct{}, slots), make(chan struct{})
+	var taken atomic.Int32
 	node := &apitest.Node{Script: func(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error) {
+		if taken.Add(1) > slots {
+			return nil, core.Errorf(core.CodeOverloaded, "%d requests are running", slots)
+		}
 		running <- struct{}{}
 		<-release
 		return apitest.Answer(ctx, req, emit)
 	}}
-	f := start(t, node, api.Config{Limits: api.Limits{InFlight: slots}})
+	f := start(t, node, api.Config{})
 	accepted := make(chan int, slots)
 	for range slots {
 		go func() {
@@ -248,12 +252,16 @@ func trickle(t *testing.T, conn net.Conn) {
 
 func BenchmarkOverload(b *testing.B) {
 	running, release := make(chan struct{}, 1), make(chan struct{})
+	var taken atomic.Int32
 	node := &apitest.Node{Script: func(context.Context, *core.GenerateRequest, func(core.Delta) error) (*core.Reply, error) {
+		if taken.Add(1) > 1 {
+			return nil, core.Errorf(core.CodeOverloaded, "one request is running")
+		}
 		running <- struct{}{}
 		<-release
 		return &core.Reply{FinishReason: core.FinishStop}, nil
 	}}
-	f := start(b, node, api.Config{Limits: api.Limits{InFlight: 1}})
+	f := start(b, node, api.Config{})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

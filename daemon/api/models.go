@@ -76,7 +76,7 @@ func (s *Server) embeddings(c *call) error {
 	for i, p := range req.Inputs {
 		inputs[i] = core.EmbedInput{Text: p.Text, Tokens: p.Tokens}
 	}
-	vectors, usage, err := s.node.Embed(c.ctx(), model, inputs)
+	vectors, usage, err := s.node.Embed(c.ctx(), &core.EmbedRequest{Model: model, Requester: c.requester, Inputs: inputs})
 	if err != nil {
 		return err
 	}

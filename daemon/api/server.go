@@ -39,7 +39,6 @@ type Limits struct {
 	JSONDepth      int           // nested objects and lists in a body; 64
 	Connections    int           // open at once; 4096
 	BodiesBytes    int64         // of all requests at once; 256 MiB
-	InFlight       int           // requests to models at once, waiting ones included; 512
 	OpenAIPerMin   int           // requests to /v1 per minute and address that is not loopback; 60
 	AdminPerMinute int           // requests to /api/admin per minute and address that is not loopback; 200
 }
@@ -56,7 +55,6 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.BodiesBytes, 8*l.BodyBytes)
 	orDefault(&l.JSONDepth, 64)
 	orDefault(&l.Connections, 4096)
-	orDefault(&l.InFlight, 512)
 	orDefault(&l.OpenAIPerMin, 60)
 	orDefault(&l.AdminPerMinute, 200)
 	return l
@@ -75,7 +73,6 @@ type Server struct {
 	limits  Limits
 	log     *slog.Logger
 	metrics *metrics
-	slots   chan struct{} // one per request to a model
 	sockets chan struct{} // one per WebSocket
 	guard   *guard        // made by Run, which learns the port
 	ready   chan struct{}
@@ -97,7 +94,6 @@ func New(cfg Config) *Server {
 		limits:  limits,
 		log:     cfg.Log,
 		metrics: newMetrics(cfg.Node),
-		slots:   make(chan struct{}, limits.InFlight),
 		sockets: make(chan struct{}, maxSockets),
 		ready:   make(chan struct{}),
 	}

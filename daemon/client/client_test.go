@@ -315,11 +315,11 @@ func TestEmbed(t *testing.T) {
 	node := &apitest.Node{}
 	c := start(t, node)
 	for _, inputs := range [][]core.EmbedInput{{{Text: "a"}, {Text: "bc"}}, {{Tokens: []int32{1}}, {Tokens: []int32{1, 2}}}} {
-		got, usage, err := c.Embed(t.Context(), apitest.Loaded, inputs)
+		got, usage, err := c.Embed(t.Context(), &core.EmbedRequest{Model: apitest.Loaded, Inputs: inputs})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, wantUsage, _ := node.Embed(t.Context(), apitest.Loaded, inputs)
+		want, wantUsage, _ := node.Embed(t.Context(), &core.EmbedRequest{Model: apitest.Loaded, Inputs: inputs})
 		if !reflect.DeepEqual(got, want) || usage.PromptTokens != wantUsage.PromptTokens {
 			t.Errorf("%v %v", got, usage)
 		}

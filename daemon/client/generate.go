@@ -187,17 +187,17 @@ func tokenLogprob(t openai.TokenLogprob) core.TokenLogprob {
 }
 
 // Embed implements admin.Generator. The inputs must be all texts or all tokens.
-func (c *Client) Embed(ctx context.Context, model string, inputs []core.EmbedInput) ([][]float32, core.Usage, error) {
+func (c *Client) Embed(ctx context.Context, req *core.EmbedRequest) ([][]float32, core.Usage, error) {
 	var texts []string
 	var tokens [][]int32
-	for _, in := range inputs {
+	for _, in := range req.Inputs {
 		if in.Tokens != nil {
 			tokens = append(tokens, in.Tokens)
 		} else {
 			texts = append(texts, in.Text)
 		}
 	}
-	body := map[string]any{"model": model, "input": texts, "encoding_format": "base64"}
+	body := map[string]any{"model": req.Model, "input": texts, "encoding_format": "base64"}
 	if tokens != nil {
 		if texts != nil {
 			return nil, core.Usage{}, core.Errorf(core.CodeInvalidRequest, "the inputs must be all texts or all tokens")
@@ -214,7 +214,7 @@ func (c *Client) Embed(ctx context.Context, model string, inputs []core.EmbedInp
 	if err := c.call(ctx, http.MethodPost, "/v1/embeddings", body, &out); err != nil {
 		return nil, core.Usage{}, err
 	}
-	vectors := make([][]float32, len(inputs))
+	vectors := make([][]float32, len(req.Inputs))
 	for _, e := range out.Data {
 		if e.Index < 0 || e.Index >= len(vectors) {
 			return nil, core.Usage{}, core.Errorf(core.CodeInternal, "the node sent a vector that was not asked for")

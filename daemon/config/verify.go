@@ -62,6 +62,9 @@ func port(key, address string) (int, error) {
 	return int(n), nil
 }
 
+// MostRequests is the most that max_concurrent_requests may be: so many requests run at once, whatever is set.
+const MostRequests = 256
+
 type bounds struct {
 	key             string
 	value, min, max int64
@@ -74,7 +77,7 @@ func (s *Settings) ranges() []bounds {
 		{"context_size", int64(s.ContextSize), 0, 16 << 20},
 		{"windows", int64(s.Windows), 1, 64},
 		{"idle_unload_seconds", int64(s.IdleUnloadSeconds), 0, 30 * 86_400},
-		{"max_concurrent_requests", int64(s.MaxConcurrentRequests), 1, 256},
+		{"max_concurrent_requests", int64(s.MaxConcurrentRequests), 1, MostRequests},
 		{"request_queue", int64(s.RequestQueue), 0, 65_536},
 		{"max_batch_size", int64(s.MaxBatchSize), 1, 64},
 		{"max_upload_mbps", int64(s.MaxUploadMbps), 0, 100_000},

@@ -81,8 +81,8 @@ func (c *Control) Generate(ctx context.Context, req *core.GenerateRequest, emit 
 }
 
 // Embed implements admin.Generator.
-func (c *Control) Embed(ctx context.Context, model string, inputs []core.EmbedInput) ([][]float32, core.Usage, error) {
-	return c.Node.p.Router.Embed(ctx, model, inputs)
+func (c *Control) Embed(ctx context.Context, req *core.EmbedRequest) ([][]float32, core.Usage, error) {
+	return c.Node.p.Router.Embed(ctx, req)
 }
 
 // errAlone is the answer where there is nobody who could run a swarm.

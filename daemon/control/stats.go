@@ -13,9 +13,10 @@ func (n *Node) Stats(ctx context.Context) (admin.Stats, error) { return n.stats(
 
 func (n *Node) stats(ctx context.Context) admin.Stats {
 	inference := n.p.Router.Stats()
+	running, waiting := n.p.Router.Requests()
 	s := admin.Stats{
 		NodeID: n.p.NodeID, Version: n.p.Version, UptimeSeconds: int64(time.Since(n.p.Started).Seconds()),
-		RequestsServed: inference.TotalRequests, ActiveRequests: n.p.Router.Active(), LoadedModels: []string{},
+		RequestsServed: inference.TotalRequests, ActiveRequests: running, WaitingRequests: waiting, LoadedModels: []string{},
 		Hardware: n.p.Hardware.Snapshot(ctx), Inference: inference, EngineState: n.p.Runtime.Status().State,
 	}
 	for _, p := range n.p.Swarm.Peers() {

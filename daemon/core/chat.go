@@ -53,8 +53,10 @@ type Sampling struct {
 // GenerateRequest asks for one continuation. Either Messages is set (the model's chat template makes the
 // prompt) or Prompt is.
 type GenerateRequest struct {
-	Model      string
-	Requester  string // whose prefix cache may be used; never shared between requesters
+	Model string
+	// Requester is who asks: the sender, his program and its user, with "\x00" between them. Requests wait in turn by it,
+	// and a prefix cache is never shared between requesters.
+	Requester  string
 	Messages   []Message
 	Prompt     string
 	PromptIDs  []int32 // a prompt already in tokens, instead of Prompt
@@ -132,6 +134,13 @@ const (
 type Route struct {
 	Kind  string   // a route
 	Peers []PeerID // other nodes that took part, in the order of the chain
+}
+
+// EmbedRequest asks for the vectors of texts.
+type EmbedRequest struct {
+	Model     string
+	Requester string // as in GenerateRequest
+	Inputs    []EmbedInput
 }
 
 // EmbedInput is one text to turn into a vector; Tokens, if not nil, stand for it.

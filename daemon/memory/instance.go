@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
@@ -64,7 +65,7 @@ func (l *Memory) boot(ctx context.Context, m *residence, s library.Span, p place
 	set := l.cfg.Settings()
 	c.scheduler, err = schedule.New(schedule.Config{
 		Windows: c.windows, MaxContext: m.Traits.Context, BatchSequences: set.MaxBatchSize,
-		Queue: set.MaxConcurrentRequests + set.RequestQueue,
+		Queue: config.MostRequests, // requests wait in the router's line: only those whose turn it is come here
 	})
 	return c, err
 }

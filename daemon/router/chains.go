@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
+	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine/draft"
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
@@ -170,8 +171,8 @@ func (c *chains) use(b library.Blueprint, chosen *plan.Plan) (*chain, error) {
 		Network: c.r.cfg.Swarm, Server: c.r.cfg.Stages, Planner: ch.planner, Tokenizer: tokenizer, Log: c.r.cfg.Log,
 		RebuildLimit: rebuildLimit,
 		Schedule: schedule.Config{
-			MaxContext: b.Context, BatchSequences: set.MaxBatchSize, Queue: set.MaxConcurrentRequests + set.RequestQueue,
-			Guesser: ch.draft,
+			MaxContext: b.Context, BatchSequences: set.MaxBatchSize, Guesser: ch.draft,
+			Queue: config.MostRequests, // they have waited in the line
 		},
 	})
 	c.by[b.ID] = ch

@@ -68,7 +68,7 @@ func (r *Router) newDrafter(target core.ModelID) *draft.Model {
 // idleModel is the draft model's name while there is nothing else to do: it shall take no time from other requests, those
 // of other PCs included.
 func (d *drafter) idleModel() string {
-	if d.r.line.active() > 1 || d.r.cfg.Pausing() || d.r.cfg.Stages.Serving() {
+	if running, _ := d.r.Requests(); running > 1 || d.r.cfg.Pausing() || d.r.cfg.Stages.Serving() {
 		return ""
 	}
 	return d.r.cfg.Settings().DraftModel

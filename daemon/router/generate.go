@@ -43,12 +43,12 @@ func (r *Router) Generate(ctx context.Context, req *core.GenerateRequest, emit f
 }
 
 // Embed turns texts into vectors, when it is the request's turn.
-func (r *Router) Embed(ctx context.Context, model string, inputs []core.EmbedInput) (vectors [][]float32, usage core.Usage, err error) {
+func (r *Router) Embed(ctx context.Context, req *core.EmbedRequest) (vectors [][]float32, usage core.Usage, err error) {
 	arrived := time.Now()
 	begun := func() bool { return false }
-	err = r.answer(ctx, "", model, begun, func(m chat.Model, _ func() core.Route) error {
+	err = r.answer(ctx, req.Requester, req.Model, begun, func(m chat.Model, _ func() core.Route) error {
 		vectors, usage = nil, core.Usage{}
-		for _, in := range inputs {
+		for _, in := range req.Inputs {
 			vector, tokens, err := r.chat.Embed(ctx, m, in.Text, in.Tokens)
 			if err != nil {
 				return err

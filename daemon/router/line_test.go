@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,8 +35,8 @@ func TestLineServesInOrder(t *testing.T) {
 			}
 		}
 		g.leave("a")
-		if g.active() != 0 {
-			t.Errorf("%d requests are active", g.active())
+		if running, waiting := g.count(); running+waiting != 0 {
+			t.Errorf("%d requests run and %d wait", running, waiting)
 		}
 	})
 }
@@ -96,80 +97,105 @@ func TestLineGrowsAndShrinks(t *testing.T) {
 	})
 }
 
-// TestOneRequesterDoesNotHoldUpTheNext sends 500 requests of one program and then one of another: measured in turns,
+// TestOneRequesterDoesNotHoldUpTheNext sends 500 requests of one requester and then one of another: measured in turns,
 // not in time.
 func TestOneRequesterDoesNotHoldUpTheNext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLine(10, 1000)
-		turns := make(chan string, 501)
-		for i := range 501 {
-			who := "busy"
-			if i == 500 {
-				who = "next"
-			}
-			go func() {
-				if err := l.enter(t.Context(), who); err != nil {
-					t.Error(err)
-				}
-				turns <- who
-			}()
-			synctest.Wait()
-		}
-		ended := 0
-		for range 10 {
-			<-turns
-		}
-		for who := ""; who != "next"; ended++ {
-			l.leave("busy")
-			who = <-turns
-		}
-		if ended > 2 {
-			t.Errorf("the next program had its turn after %d requests of the busy one", ended)
-		}
-		for range 10 - 1 {
-			l.leave("busy")
-			<-turns
-		}
-		for l.active() > 1 {
-			l.leave("busy")
-			synctest.Wait()
-		}
-		l.leave("next")
-		if len(l.by) != 0 || l.waiting != 0 || l.running != 0 {
-			t.Errorf("left behind: %d requesters, %d waiting, %d running", len(l.by), l.waiting, l.running)
-		}
-	})
+	for name, c := range map[string]struct {
+		busy func(i int) string
+		next string
+	}{
+		"senders":                   {func(int) string { return "10.0.0.1" }, "10.0.0.2"},
+		"programs of a sender":      {func(int) string { return "127.0.0.1\x00script" }, "127.0.0.1\x00chat"},
+		"users of a program":        {func(int) string { return "127.0.0.1\x00chat\x00ann" }, "127.0.0.1\x00chat\x00bob"},
+		"a program of many users":   {func(i int) string { return "127.0.0.1\x00chat\x00" + strconv.Itoa(i) }, "127.0.0.1\x00other"},
+		"a sender of many programs": {func(i int) string { return "10.0.0.1\x00" + strconv.Itoa(i) }, "10.0.0.2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { holdUp(t, c.busy, c.next) })
+		})
+	}
 }
 
-// TestOneRequesterMayNotFillTheLine leaves a quarter of the line to others.
+func holdUp(t *testing.T, busy func(int) string, next string) {
+	l := newLine(10, 1000)
+	turns := make(chan string, 501)
+	for i := range 501 {
+		who := next
+		if i < 500 {
+			who = busy(i)
+		}
+		go func() {
+			if err := l.enter(t.Context(), who); err != nil {
+				t.Error(err)
+			}
+			turns <- who
+		}()
+		synctest.Wait()
+	}
+	ended, came := 0, false
+	for range 501 {
+		who := <-turns
+		l.leave(who)
+		synctest.Wait()
+		if came = came || who == next; !came {
+			ended++
+		}
+	}
+	if ended > 11 { // ten ran already
+		t.Errorf("the next one had its turn after %d requests of the busy one", ended)
+	}
+	if running, waiting := l.count(); len(l.root.below) != 0 || running != 0 || waiting != 0 {
+		t.Errorf("left behind: %d requesters, %d waiting, %d running", len(l.root.below), waiting, running)
+	}
+}
+
+// TestOneRequesterMayNotFillTheLine leaves a quarter of the line to other senders, and a part of a sender's to its other
+// programs; who calls himself many gets no more.
 func TestOneRequesterMayNotFillTheLine(t *testing.T) {
+	for name, c := range map[string]struct {
+		busy func(i int) string
+		next string
+		wait int // how many of the busy one may wait, of 16 places
+	}{
+		"sender of many programs": {func(i int) string { return "10.0.0.1\x00" + strconv.Itoa(i) }, "10.0.0.2", 12},
+		"program of many users":   {func(i int) string { return "127.0.0.1\x00chat\x00" + strconv.Itoa(i) }, "127.0.0.1\x00other", 9},
+		"one user":                {func(int) string { return "127.0.0.1\x00chat\x00ann" }, "127.0.0.1\x00other\x00ann", 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLine(0, 16)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				refused := make(chan error, 40)
+				for i := range 40 {
+					go func() { refused <- l.enter(ctx, c.busy(i)) }()
+				}
+				synctest.Wait()
+				if n := 40 - len(refused); n != c.wait || core.CodeOf(<-refused) != core.CodeOverloaded {
+					t.Errorf("%d wait, want %d", n, c.wait)
+				}
+				go func() { refused <- l.enter(ctx, c.next) }()
+				synctest.Wait()
+				if _, waiting := l.count(); waiting != c.wait+1 {
+					t.Errorf("%d wait, want one more of another requester", waiting)
+				}
+			})
+		})
+	}
+}
+
+// TestLineHasAnEnd lets ever new senders come.
+func TestLineHasAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLine(1, 8)
+		l := newLine(0, 16)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		refused := make(chan error, 20)
-		for range 20 {
-			go func() {
-				if err := l.enter(ctx, "busy"); err != nil {
-					refused <- err
-				}
-			}()
+		for i := range 40 {
+			go func() { _ = l.enter(ctx, strconv.Itoa(i)) }()
 		}
 		synctest.Wait()
-		if len(refused) != 20-1-6 || core.CodeOf(<-refused) != core.CodeOverloaded {
-			t.Fatalf("%d of 20 were refused, want all but one that runs and six that wait", len(refused)+1)
-		}
-		entered := make(chan error)
-		go func() { entered <- l.enter(ctx, "next") }()
-		synctest.Wait()
-		l.leave("busy")
-		if err := <-entered; err != nil {
-			t.Fatalf("another one: %v", err)
-		}
-		l.leave("next")
-		for range 6 {
-			synctest.Wait()
-			l.leave("busy")
+		if _, waiting := l.count(); waiting != 16 || len(l.root.below) != 16 {
+			t.Errorf("%d wait, of %d senders; want 16", waiting, len(l.root.below))
 		}
 	})
 }

@@ -95,8 +95,8 @@ func (r *Router) Run(ctx context.Context) error { return r.chains.run(ctx) }
 // Resize sets how many requests run at once and how many more wait.
 func (r *Router) Resize(limit, queue int) { r.line.resize(limit, queue) }
 
-// Active is how many requests run.
-func (r *Router) Active() int { return r.line.active() }
+// Requests is how many requests run, and how many wait for their turn.
+func (r *Router) Requests() (running, waiting int) { return r.line.count() }
 
 // Stats sums up the requests since the router was made.
 func (r *Router) Stats() admin.InferenceStats { return r.counters.stats() }

@@ -193,14 +193,14 @@ func callTool(req *core.GenerateRequest, reply *core.Reply, send func(core.Delta
 }
 
 // Embed implements admin.Generator: the vector of a text is (1, 0, …) turned by its length.
-func (n *Node) Embed(_ context.Context, model string, inputs []core.EmbedInput) ([][]float32, core.Usage, error) {
+func (n *Node) Embed(_ context.Context, req *core.EmbedRequest) ([][]float32, core.Usage, error) {
 	n.calls.Add(1)
-	if model != Loaded {
-		return nil, core.Usage{}, core.Errorf(core.CodeNotFound, "the model %q does not exist here", model).WithParam("model")
+	if req.Model != Loaded {
+		return nil, core.Usage{}, core.Errorf(core.CodeNotFound, "the model %q does not exist here", req.Model).WithParam("model")
 	}
-	out := make([][]float32, len(inputs))
+	out := make([][]float32, len(req.Inputs))
 	usage := core.Usage{}
-	for i, in := range inputs {
+	for i, in := range req.Inputs {
 		size := len(in.Text) + len(in.Tokens)
 		out[i] = make([]float32, 4)
 		out[i][size%4] = 1
