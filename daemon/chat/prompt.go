@@ -10,6 +10,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/chat/grammar"
 	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine/gbnf"
 )
 
 // prompt is what the engine is to continue.
@@ -86,9 +87,12 @@ func (p *prepared) grammar(ctx context.Context, req *core.GenerateRequest, think
 	schema := req.Format.Schema
 	switch req.Format.Kind {
 	case "", "text":
-		return req.Sampling.Grammar, nil
+		if g := req.Sampling.Grammar; g != "" {
+			return g, gbnf.Check(g)
+		}
+		return "", nil
 	case "grammar":
-		return req.Format.GBNF, grammar.Check(req.Format.GBNF)
+		return req.Format.GBNF, gbnf.Check(req.Format.GBNF)
 	case "json_object":
 		schema = nil
 	case "json_schema":

@@ -160,6 +160,7 @@ type Sample struct {
 	Token   int32
 	Piece   []byte  // the token's bytes; empty for special tokens
 	End     bool    // the token ends the generation
+	Failed  bool    // with End: there is no token, for the grammar took too long to choose one
 	Logprob float64 // natural logarithm of the token's probability before temperature; with Sampling.Logprobs
 	Top     []Candidate
 }

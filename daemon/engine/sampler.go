@@ -4,17 +4,17 @@ import (
 	"math"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine/gbnf"
 )
 
 // Limits of a Sampler.
 const (
-	MaxTop     = 128       // alternatives that are reported with a token
-	maxGrammar = 512 << 10 // bytes
-	maxBias    = 4096      // tokens
+	MaxTop  = 128  // alternatives that are reported with a token
+	maxBias = 4096 // tokens
 )
 
-// Check refuses a sampler with a value that is out of range. The error has code core.CodeInvalidRequest and names the
-// parameter. Tokens are those of a vocabulary; 0 is one that is not known.
+// Check refuses a sampler with a value that is out of range, or a grammar that costs too much. The error has code
+// core.CodeInvalidRequest, or core.CodeTooLarge for a long grammar, and names the parameter. Tokens are those of a vocabulary; 0 is one that is not known.
 func (s *Sampler) Check(vocabulary int) error {
 	for _, v := range []struct {
 		param     string
@@ -34,10 +34,7 @@ func (s *Sampler) Check(vocabulary int) error {
 			return invalid(v.param, "must be %g to %g", v.low, v.high)
 		}
 	}
-	switch {
-	case len(s.Grammar) > maxGrammar:
-		return invalid("grammar", "has %d bytes, most are %d", len(s.Grammar), maxGrammar)
-	case len(s.LogitBias) > maxBias:
+	if len(s.LogitBias) > maxBias {
 		return invalid("logit_bias", "has %d tokens, most are %d", len(s.LogitBias), maxBias)
 	}
 	known := func(token int32) bool { return token >= 0 && (vocabulary == 0 || int(token) < vocabulary) }
@@ -52,6 +49,9 @@ func (s *Sampler) Check(vocabulary int) error {
 				return invalid("prompt", "has token %d of %d", token, vocabulary)
 			}
 		}
+	}
+	if s.Grammar != "" {
+		return gbnf.Check(s.Grammar)
 	}
 	return nil
 }

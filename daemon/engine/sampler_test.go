@@ -38,7 +38,7 @@ func TestSamplersAreChecked(t *testing.T) {
 		"presence penalty":      {"presence_penalty", func(s *engine.Sampler) { s.PresencePenalty = 101 }},
 		"alternatives":          {"top_logprobs", func(s *engine.Sampler) { s.TopLogprobs = engine.MaxTop + 1 }},
 		"negative alternatives": {"top_logprobs", func(s *engine.Sampler) { s.TopLogprobs = -1 }},
-		"long grammar":          {"grammar", func(s *engine.Sampler) { s.Grammar = strings.Repeat(" ", 513<<10) }},
+		"deep grammar":          {"grammar", func(s *engine.Sampler) { s.Grammar = "root ::= " + strings.Repeat("(", 1000) }},
 		"bias of no token":      {"logit_bias", func(s *engine.Sampler) { s.LogitBias = map[int32]float64{100: 1} }},
 		"bias of a negative":    {"logit_bias", func(s *engine.Sampler) { s.LogitBias = map[int32]float64{-1: 1} }},
 		"NaN as bias":           {"logit_bias", func(s *engine.Sampler) { s.LogitBias = map[int32]float64{1: nan} }},

@@ -2,8 +2,6 @@ package grammar
 
 import (
 	"context"
-	"slices"
-	"strings"
 
 	"github.com/shoal-p2p/shoal/daemon/chat/reply"
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -172,19 +170,4 @@ func (c *converter) sequence(f reply.Format, one string) string {
 		return repeat(one, 1, more+1)
 	}
 	return one
-}
-
-// Check refuses a grammar that a caller wrote when it is too large or has no root rule.
-func Check(gbnf string) error {
-	if len(gbnf) > maxGrammar {
-		return core.Errorf(core.CodeTooLarge, "grammar has more than %d bytes", maxGrammar)
-	}
-	isRoot := func(line string) bool {
-		name, _, ok := strings.Cut(line, "::=")
-		return ok && strings.TrimSpace(name) == "root"
-	}
-	if !slices.ContainsFunc(strings.Split(gbnf, "\n"), isRoot) {
-		return core.Errorf(core.CodeInvalidRequest, "grammar has no rule %q", "root")
-	}
-	return nil
 }

@@ -242,15 +242,6 @@ func TestToolCalls(t *testing.T) {
 	}
 }
 
-func TestCheck(t *testing.T) {
-	if err := grammar.Check("x ::= \"a\"\nroot ::= x"); err != nil {
-		t.Error(err)
-	}
-	if err := grammar.Check("x ::= \"root\""); core.CodeOf(err) != core.CodeInvalidRequest {
-		t.Errorf("got %v", err)
-	}
-}
-
 func FuzzSchema(f *testing.F) {
 	for _, s := range []string{
 		`{"type":"object","properties":{"a":{"type":["integer","null"],"minimum":-3}},"required":["a"],"additionalProperties":{"enum":[1]}}`,

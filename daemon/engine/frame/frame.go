@@ -7,7 +7,8 @@
 //	rows        list of: token i32, position i32, sequence i32, marks u8 (1 sample, 2 draft)
 //	floats      list of: f32, or f16 where the frame around says so
 //	output      floats (hidden states), list of samples, list of floats (vectors)
-//	sample      row i32, token i32, end u8, log-probability f64, piece text, list of: token i32, log-probability f64, piece text
+//	sample      row i32, token i32, end u8 (1, and 2 if it failed), log-probability f64, piece text, list of:
+//	            token i32, log-probability f64, piece text
 //
 // A count is believed only if the bytes for its least entries are there. What does not keep to the Limits is an error
 // of code core.CodeInvalidRequest, before anything of it is used. Positions are the window's to check, who alone knows
@@ -29,6 +30,8 @@ const (
 	markSample = 1 << iota
 	markDraft
 )
+
+const markFailed = 2 // beside the 1 of a sample that ends
 
 // Sizes in bytes. Those of entries are the least.
 const (
@@ -234,7 +237,7 @@ func AppendOutput(b []byte, out *engine.Output, half bool) []byte {
 	for i := range out.Samples {
 		s := &out.Samples[i]
 		b = AppendI32(AppendI32(b, int32(s.Row)), s.Token)
-		b = append(b, Marks(s.End, false))
+		b = append(b, Marks(s.End, s.Failed))
 		b = AppendBytes(appendF64(b, s.Logprob), s.Piece)
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(s.Top)))
 		for _, t := range s.Top {
@@ -288,7 +291,10 @@ func (c *Cursor) samples(want Wanted) (list []engine.Sample, err error) {
 	}
 	before := -1
 	for range n {
-		s := engine.Sample{Row: int(c.I32()), Token: c.I32(), End: c.U8() != 0, Logprob: c.f64(), Piece: c.Copied(maxPiece)}
+		s := engine.Sample{Row: int(c.I32()), Token: c.I32()}
+		end := c.U8()
+		s.End, s.Failed = end != 0, end&markFailed != 0
+		s.Logprob, s.Piece = c.f64(), c.Copied(maxPiece)
 		if c.err != nil {
 			return nil, c.err
 		}
@@ -307,7 +313,7 @@ func checkSample(s *engine.Sample, before int, want Wanted) error {
 	switch {
 	case s.Row <= before || s.Row >= want.Rows:
 		return refuse("sample of row %d of %d after row %d", s.Row, want.Rows, before)
-	case s.Token < -1 || int(s.Token) >= want.Vocabulary || s.Token == -1 && !s.End:
+	case s.Token < -1 || int(s.Token) >= want.Vocabulary || s.Token == -1 && !s.End || s.Failed && s.Token != -1:
 		return refuse("sample of token %d of %d", s.Token, want.Vocabulary)
 	case math.IsNaN(s.Logprob) || math.IsInf(s.Logprob, 1):
 		return refuse("sample with log-probability %v", s.Logprob)

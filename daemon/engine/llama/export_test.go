@@ -1,6 +1,8 @@
 package llama
 
 import (
+	"time"
+
 	binding "github.com/hybridgroup/yzma/pkg/llama"
 
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -15,3 +17,6 @@ func Logits(w engine.Window, row int) []float32 {
 	}
 	return list
 }
+
+// SetGrammarLimit sets how long a grammar may take to choose one token.
+func SetGrammarLimit(w engine.Window, limit time.Duration) { w.(*Window).grammarLimit = limit }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"time"
 
 	binding "github.com/hybridgroup/yzma/pkg/llama"
 
@@ -48,6 +49,10 @@ type Window struct {
 	lengths []int32 // positions in the KV cache, for each sequence; lost if its state is broken
 	after   []int32 // scratch: lengths as they will be
 	sampler []*sampler
+	// byLength is made when a grammar first needs it.
+	byLength     []int32
+	grammarLimit time.Duration
+
 	outputs int // most sampled rows of a batch
 	slides  int32
 	trims   bool // any tail can be dropped
@@ -64,7 +69,7 @@ func load(ctx context.Context, lib *library, spec engine.Spec) (*Window, error) 
 		return nil, err
 	}
 	defer p.unlock()
-	w := &Window{lib: lib, plan: p, done: make(chan struct{})}
+	w := &Window{lib: lib, plan: p, done: make(chan struct{}), grammarLimit: grammarLimit}
 	w.shape = engine.Shape{
 		Layers: p.layers, First: p.first, Last: p.last, Context: spec.Context,
 		Sequences: spec.Sequences, BatchRows: spec.BatchRows,

@@ -1,8 +1,12 @@
 package llama
 
 import (
+	"cmp"
+	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"time"
 
 	binding "github.com/hybridgroup/yzma/pkg/llama"
 
@@ -10,7 +14,12 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine"
 )
 
-const penaltyRow = 256 // tokens that the repetition penalties look back
+const (
+	penaltyRow = 256 // tokens that the repetition penalties look back
+	// grammarGroup is how many tokens a grammar is asked about at once. It cannot be stopped meanwhile.
+	grammarGroup = 256
+	grammarLimit = 5 * time.Second // for a grammar to choose one token
+)
 
 // sampler chooses the tokens of one sequence. A nil sampler takes the likeliest token.
 type sampler struct {
@@ -19,6 +28,7 @@ type sampler struct {
 	logprobs bool
 	top      int
 	cand     []binding.TokenData // scratch
+	group    []binding.TokenData // scratch
 }
 
 // newSampler checks s and makes llama.cpp's samplers for it, in the order that llama.cpp's own server uses.
@@ -126,21 +136,24 @@ func (s *sampler) free() {
 	s.chain, s.grammar = 0, 0
 }
 
-// noToken stands for a token where a grammar has none left to allow.
-const noToken = -1
+// What stands for a token where a grammar has none left to allow, or has taken too long to say.
+const (
+	noToken = -1
+	tooLong = -2
+)
 
 // sample chooses a token for row i of the batch, whose likeliest token is best.
-func (s *sampler) sample(w *Window, i int, logits []float32, best int32) engine.Sample {
+func (s *sampler) sample(ctx context.Context, w *Window, i int, logits []float32, best int32) engine.Sample {
 	token := best
 	switch {
 	case s == nil || s.chain == 0 && s.grammar == 0:
 	case s.grammar == 0:
 		token = int32(binding.SamplerSample(s.chain, w.ctx, int32(i)))
 	default:
-		token = s.constrained(logits, best)
+		token = s.constrained(ctx, w, logits, best)
 	}
-	if token == noToken {
-		return engine.Sample{Row: i, Token: noToken, End: true}
+	if token < 0 {
+		return engine.Sample{Row: i, Token: noToken, End: true, Failed: token == tooLong}
 	}
 	out := engine.Sample{Row: i, Token: token, End: binding.VocabIsEOG(w.vocab, binding.Token(token))}
 	out.Piece = w.piece(token, false)
@@ -153,13 +166,18 @@ func (s *sampler) sample(w *Window, i int, logits []float32, best int32) engine.
 // constrained chooses a token that the grammar allows. It first chooses without the grammar, which is cheap to
 // check for one token; if the grammar forbids that, it chooses among what the grammar allows. The result is
 // distributed as if only allowed tokens had been there.
-func (s *sampler) constrained(logits []float32, best int32) int32 {
+func (s *sampler) constrained(ctx context.Context, w *Window, logits []float32, best int32) int32 {
 	token := best
 	if s.chain != 0 {
-		token = s.choose(logits, false)
+		s.fill(logits)
+		token = s.choose(s.cand)
 	}
 	if !s.allows(token) {
-		token = s.choose(logits, true)
+		s.fill(logits)
+		if !s.restrict(ctx, w) {
+			return tooLong
+		}
+		token = s.choose(s.cand[:keepAllowed(s.cand)])
 	}
 	if token == noToken {
 		return token
@@ -169,30 +187,67 @@ func (s *sampler) constrained(logits []float32, best int32) int32 {
 	return token
 }
 
-// choose runs the chain over all tokens, or over those that the grammar allows.
-func (s *sampler) choose(logits []float32, onlyAllowed bool) int32 {
+// fill makes every token a candidate.
+func (s *sampler) fill(logits []float32) {
 	if s.cand == nil {
 		s.cand = make([]binding.TokenData, len(logits))
 	}
 	for i, l := range logits {
 		s.cand[i] = binding.TokenData{Id: binding.Token(i), Logit: l}
 	}
-	array := binding.TokenDataArray{Data: &s.cand[0], Size: uint64(len(logits)), Selected: -1}
-	if onlyAllowed {
-		binding.SamplerApply(s.grammar, &array)
-		array.Size = keepAllowed(s.cand)
+}
+
+// restrict forbids what the grammar does not allow; the candidates are in the order of their tokens. It is false if that
+// took too long, or ctx ended. What an ambiguous grammar takes grows with the length of a token, so the short ones go
+// first: the limit is passed long before the worst of them.
+func (s *sampler) restrict(ctx context.Context, w *Window) bool {
+	order, until := w.tokensByLength(), time.Now().Add(w.grammarLimit)
+	for len(order) > 0 {
+		if ctx.Err() != nil || time.Now().After(until) {
+			return false
+		}
+		n := min(grammarGroup, len(order))
+		s.group = s.group[:0]
+		for _, token := range order[:n] {
+			s.group = append(s.group, s.cand[token])
+		}
+		binding.SamplerApply(s.grammar, &binding.TokenDataArray{Data: &s.group[0], Size: uint64(n), Selected: -1})
+		for _, c := range s.group {
+			s.cand[c.Id].Logit = c.Logit
+		}
+		order = order[n:]
 	}
-	if array.Size == 0 {
+	return true
+}
+
+// tokensByLength are all tokens, those of few bytes first.
+func (w *Window) tokensByLength() []int32 {
+	if w.byLength != nil {
+		return w.byLength
+	}
+	length := make([]int, w.shape.Vocabulary)
+	w.byLength = make([]int32, w.shape.Vocabulary)
+	for i := range w.byLength {
+		w.byLength[i], length[i] = int32(i), len(w.piece(int32(i), false))
+	}
+	slices.SortStableFunc(w.byLength, func(a, b int32) int { return cmp.Compare(length[a], length[b]) })
+	return w.byLength
+}
+
+// choose runs the chain over candidates.
+func (s *sampler) choose(list []binding.TokenData) int32 {
+	if len(list) == 0 {
 		return noToken
 	}
 	if s.chain == 0 {
-		return bestOf(s.cand[:array.Size])
+		return bestOf(list)
 	}
+	array := binding.TokenDataArray{Data: &list[0], Size: uint64(len(list)), Selected: -1}
 	binding.SamplerApply(s.chain, &array)
 	if array.Selected < 0 || array.Selected >= int64(array.Size) {
 		return noToken
 	}
-	return int32(s.cand[array.Selected].Id)
+	return int32(list[array.Selected].Id)
 }
 
 // keepAllowed moves the tokens that have not been forbidden to the front and counts them.

@@ -3,13 +3,17 @@ package llama_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/llama"
 )
 
 func stories(t *testing.T) engine.Window {
@@ -231,6 +235,42 @@ func TestBadSamplersAreRefused(t *testing.T) {
 		b := &engine.Batch{Ops: []engine.Op{{Kind: engine.OpSampler, Sampler: &s}}}
 		if _, err := w.Step(context.Background(), b); core.CodeOf(err) != core.CodeInvalidRequest {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestGrammarThatTakesTooLong ends one generation, and nothing else: the window goes on, also with that grammar.
+func TestGrammarThatTakesTooLong(t *testing.T) {
+	w := stories(t)
+	slow := engine.Sampler{Sampling: core.Sampling{Grammar: `root ::= "{" [a-z]+ "}"`}}
+	llama.SetGrammarLimit(w, -time.Second)
+	list := drawn(t, w, 8, slow)
+	if len(list) != 1 || !list[0].Failed || !list[0].End || list[0].Token != -1 {
+		t.Errorf("a grammar without time gives %+v", list)
+	}
+	if got := text(drawn(t, w, 5, engine.Sampler{})); !strings.HasPrefix(got, ", there was a") {
+		t.Errorf("after that the story is %q", got)
+	}
+	llama.SetGrammarLimit(w, time.Hour)
+	if got := text(drawn(t, w, 8, slow)); !strings.HasPrefix(got, "{") {
+		t.Errorf("with time the grammar gives %q", got)
+	}
+}
+
+// TestHostileGrammarsAreRefused sends what llama.cpp would fall over, or write out into gigabytes.
+func TestHostileGrammarsAreRefused(t *testing.T) {
+	w := stories(t)
+	for name, grammar := range map[string]string{
+		"brackets":     `root ::= ` + strings.Repeat("(", 100_000) + `"a"` + strings.Repeat(")", 100_000),
+		"ambiguity":    "root ::= a a a a a a a a a a a a\na ::= [a-z ]*",
+		"repetitions":  `root ::= ("` + strings.Repeat("a", 100_000) + `"){2000}`,
+		"recursion":    `root ::= root "a"`,
+		"no grammar":   `root ::= (`,
+		"unknown rule": `root ::= x`,
+	} {
+		_, err := w.Step(t.Context(), &engine.Batch{Ops: []engine.Op{{Kind: engine.OpSampler, Sampler: &engine.Sampler{Sampling: core.Sampling{Grammar: grammar}}}}})
+		if e, ok := errors.AsType[*core.Error](err); !ok || e.Code != core.CodeInvalidRequest || e.Param != "grammar" {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (w *Window) Step(ctx context.Context, b *engine.Batch) (*engine.Output, err
 		return nil, err
 	}
 	w.advance(b.Rows)
-	return w.output(b, best)
+	return w.output(ctx, b, best)
 }
 
 // stopWith aborts the running graph when ctx ends. The function it returns undoes that.
@@ -218,7 +218,7 @@ func (w *Window) likeliest(rows []engine.Row) ([]int32, error) {
 }
 
 // output collects the hidden states, or samples.
-func (w *Window) output(b *engine.Batch, best []int32) (*engine.Output, error) {
+func (w *Window) output(ctx context.Context, b *engine.Batch, best []int32) (*engine.Output, error) {
 	if !w.plan.last {
 		out := &engine.Output{Hidden: w.export.out}
 		w.export.out = nil
@@ -235,7 +235,7 @@ func (w *Window) output(b *engine.Batch, best []int32) (*engine.Output, error) {
 		if err != nil || logits == nil {
 			return nil, core.Errorf(core.CodeInternal, "no logits for row %d: %s", i, w.lib.lines.reason())
 		}
-		s := w.sampler[r.Seq].sample(w, i, logits, best[i])
+		s := w.sampler[r.Seq].sample(ctx, w, i, logits, best[i])
 		out.Samples = append(out.Samples, s)
 		right = !s.End && i+1 < len(b.Rows) && b.Rows[i+1].Token == s.Token
 	}

@@ -185,6 +185,10 @@ func (s *Scheduler) measure(f *flight) {
 
 // sampled hands a token to the job's caller. There is room for it: a blocked job sends no rows.
 func (s *Scheduler) sampled(j *job, sample engine.Sample) {
+	if sample.Failed {
+		s.end(j, "", core.Errorf(core.CodeTimeout, "the grammar takes too long to choose a token").WithParam("grammar"))
+		return
+	}
 	j.tokens = append(j.tokens, sample.Token)
 	s.stats.TokensOut++
 	j.out <- sample
