@@ -164,12 +164,12 @@ func TestUsersCannotWriteControlTokens(t *testing.T) {
 }
 
 func TestTextBeginsOnce(t *testing.T) {
-	for _, source := range []string{"{{ bos_token }}x", "x"} {
+	for _, source := range []string{"{{ bos_token }}x{{ messages[0].content }}", "x{{ messages[0].content }}"} {
 		m, r := model(t, "ok", source)
 		if _, _, err := generate(t, m, &core.GenerateRequest{Messages: user("a")}); err != nil {
 			t.Fatal(err)
 		}
-		if want := append([]int32{fake.TokenBegin}, fake.Tokens("x")...); !slices.Equal(r.last().Prompt, want) {
+		if want := append([]int32{fake.TokenBegin}, fake.Tokens("xa")...); !slices.Equal(r.last().Prompt, want) {
 			t.Errorf("%q: prompt %v", source, r.last().Prompt)
 		}
 	}
@@ -256,7 +256,7 @@ func TestToolCalls(t *testing.T) {
 	if _, _, err = generate(t, m, req); core.CodeOf(err) != core.CodeInvalidRequest {
 		t.Errorf("got %v", err)
 	}
-	mistral, _ := model(t, `[TOOL_CALLS][{"name": "add", "arguments": {}}]`, "[TOOL_CALLS]")
+	mistral, _ := model(t, `[TOOL_CALLS][{"name": "add", "arguments": {}}]`, "[TOOL_CALLS]{{ messages[0].content }}")
 	reply, _, err = generate(t, mistral, &core.GenerateRequest{Messages: user("1"), Tools: tools})
 	if err != nil || len(reply.Message.ToolCalls) != 1 || len(reply.Message.ToolCalls[0].ID) != 9 {
 		t.Errorf("got %+v, %v", reply, err)

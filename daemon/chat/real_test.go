@@ -197,7 +197,7 @@ func TestRealSamplerKeepsToSchemas(t *testing.T) {
 
 	tools := []core.Tool{{Name: "add", Parameters: json.RawMessage(`{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}`)}}
 	for _, source := range []string{"<tool_call>", "[TOOL_CALLS]", "[TOOL_CALLS][ARGS]", "<|start_header_id|>", "x"} {
-		m.Template = source
+		m.Template = source + "{{ messages[0].content }}"
 		seed := uint32(5)
 		req := &core.GenerateRequest{Messages: user("x"), MaxTokens: 400, Tools: tools, ToolChoice: "required", Sampling: core.Sampling{Temperature: 0.5, Seed: &seed}}
 		r, err := chat.New(nil).Generate(t.Context(), m, req, func(core.Delta) error { return nil })

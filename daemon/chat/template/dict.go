@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"math/big"
 	"reflect"
 	"slices"
 	"strconv"
@@ -72,6 +73,9 @@ func stateOf(ctx context.Context) *renderState {
 
 func ordersOf(ctx context.Context) orders { return stateOf(ctx).orders }
 
+// maxDigits bounds a whole number that is kept exactly, as Python does.
+const maxDigits = 4300
+
 // maxDepth bounds how deep values may be nested.
 const maxDepth = 64
 
@@ -114,6 +118,9 @@ func (r *jsonReader) value(depth int) (value.Value, error) {
 	case json.Number:
 		if n, err := t.Int64(); err == nil {
 			return value.FromInt(n), nil
+		}
+		if n, ok := new(big.Int).SetString(t.String(), 10); ok && len(t) <= maxDigits {
+			return value.FromBigInt(n), nil
 		}
 		f, err := t.Float64()
 		return value.FromFloat(f), err
@@ -196,7 +203,7 @@ func (w *jsonWriter) write(v value.Value, depth int) error {
 	case value.KindBool:
 		w.out.WriteString(strconv.FormatBool(v.IsTrue()))
 	case value.KindNumber:
-		w.out.WriteString(v.String())
+		w.out.WriteString(jsonNumber(v))
 	case value.KindNone:
 		w.out.WriteString("null")
 	case value.KindSeq, value.KindIterable:
@@ -206,6 +213,15 @@ func (w *jsonWriter) write(v value.Value, depth int) error {
 		return core.Errorf(core.CodeInvalidRequest, "the chat template writes a %s as JSON", v.Kind())
 	}
 	return nil
+}
+
+// jsonNumber writes a number as json.dumps does, which has names for those that JSON lacks.
+func jsonNumber(v value.Value) string {
+	s := pythonNumber(v)
+	if name, ok := map[string]string{"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}[s]; ok {
+		return name
+	}
+	return s
 }
 
 func (w *jsonWriter) group(open, end byte, n, depth int, item func(int) error) error {

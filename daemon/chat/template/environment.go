@@ -34,7 +34,9 @@ func environment() *minijinja.Environment {
 	env := minijinja.NewEnvironment()
 	env.SetWhitespace(syntax.WhitespaceConfig{TrimBlocks: true, LstripBlocks: true})
 	env.SetAutoEscapeFunc(func(string) minijinja.AutoEscape { return minijinja.AutoEscapeNone })
-	env.SetFormatter(func(_ *minijinja.State, v value.Value, _ func(string) string) string { return python(v) })
+	env.SetFormatter(func(s *minijinja.State, v value.Value, _ func(string) string) string {
+		return ordersOf(s.Context()).python(v)
+	})
 	env.SetRecursionLimit(maxCalls)
 	fuel := uint64(maxSteps)
 	env.SetFuel(&fuel)
@@ -46,14 +48,14 @@ func environment() *minijinja.Environment {
 	}
 	env.AddFilter("tojson", tojsonFilter)
 	env.AddFilter("items", itemsFilter)
-	env.AddFilter("trim", func(_ filters.State, v value.Value, args []value.Value, _ map[string]value.Value) (value.Value, error) {
-		return value.FromString(strip(python(v), argument(args, 0, value.None()), true, true)), nil
+	env.AddFilter("trim", func(s filters.State, v value.Value, args []value.Value, _ map[string]value.Value) (value.Value, error) {
+		return value.FromString(strip(ordersOf(s.Context()).python(v), argument(args, 0, value.None()), true, true)), nil
 	})
 	env.AddFilter("replace", replaceFilter)
 	env.AddFilter("join", joinFilter)
 	env.AddFilter("indent", indentFilter)
-	env.AddFilter("string", func(_ filters.State, v value.Value, _ []value.Value, _ map[string]value.Value) (value.Value, error) {
-		return value.FromString(python(v)), nil
+	env.AddFilter("string", func(s filters.State, v value.Value, _ []value.Value, _ map[string]value.Value) (value.Value, error) {
+		return value.FromString(ordersOf(s.Context()).python(v)), nil
 	})
 
 	add := func(name string, f minijinja.FunctionFunc) { env.AddFunction(name, f) }
@@ -123,20 +125,6 @@ func (b *boundedText) WriteString(s string) (int, error) {
 	return b.Builder.WriteString(s)
 }
 
-// python writes a value as Python's str does.
-func python(v value.Value) string {
-	switch v.Kind() {
-	case value.KindNone:
-		return "None"
-	case value.KindBool:
-		if v.IsTrue() {
-			return "True"
-		}
-		return "False"
-	}
-	return v.String()
-}
-
 func tojsonFilter(state filters.State, v value.Value, args []value.Value, kwargs map[string]value.Value) (value.Value, error) {
 	style := jsonStyle{item: ", ", key: ": "}
 	if ascii, given := kwargs["ensure_ascii"]; given {
@@ -166,11 +154,11 @@ func itemsFilter(state filters.State, v value.Value, _ []value.Value, _ map[stri
 	return items, nil
 }
 
-func replaceFilter(_ filters.State, v value.Value, args []value.Value, _ map[string]value.Value) (value.Value, error) {
+func replaceFilter(state filters.State, v value.Value, args []value.Value, _ map[string]value.Value) (value.Value, error) {
 	if len(args) < 2 {
 		return value.Undefined(), core.Errorf(core.CodeInvalidRequest, "the chat template's replace needs two arguments")
 	}
-	return replace(python(v), args[0].String(), args[1].String(), -1)
+	return replace(ordersOf(state.Context()).python(v), args[0].String(), args[1].String(), -1)
 }
 
 func joinFilter(state filters.State, v value.Value, args []value.Value, kwargs map[string]value.Value) (value.Value, error) {
@@ -180,7 +168,7 @@ func joinFilter(state filters.State, v value.Value, args []value.Value, kwargs m
 			return value.Undefined(), err
 		}
 	}
-	return join(argument(args, 0, value.FromString("")).String(), v)
+	return ordersOf(state.Context()).join(argument(args, 0, value.FromString("")).String(), v)
 }
 
 func indentFilter(state filters.State, v value.Value, args []value.Value, kwargs map[string]value.Value) (value.Value, error) {

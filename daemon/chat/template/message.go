@@ -2,6 +2,7 @@ package template
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/mitsuhiko/minijinja/minijinja-go/v2/value"
@@ -44,11 +45,25 @@ func (t *Template) messages(o orders, all []core.Message, h habits) (value.Value
 	return value.FromSlice(list), nil
 }
 
+// parts are a message's content as a list, as models with eyes have it.
+func (t *Template) parts(o orders, content string) value.Value {
+	if content == "" {
+		return value.FromSlice([]value.Value{})
+	}
+	d := newDict()
+	d.set("type", value.FromString("text"))
+	d.set("text", t.user(content))
+	return value.FromSlice([]value.Value{o.value(d)})
+}
+
 // message makes the dict that templates expect.
 func (t *Template) message(o orders, m *core.Message, h habits) *dict {
 	d := newDict()
 	d.set("role", value.FromString(m.Role))
 	d.set("content", t.user(m.Content))
+	if h.parts {
+		d.set("content", t.parts(o, m.Content))
+	}
 	if m.Content == "" && len(m.ToolCalls) > 0 && !h.emptyContent {
 		d.set("content", value.None())
 	}
@@ -74,6 +89,9 @@ func (t *Template) message(o orders, m *core.Message, h habits) *dict {
 func (t *Template) toolCall(o orders, c core.ToolCall, h habits) value.Value {
 	f := newDict()
 	f.set("name", t.user(c.Name))
+	if noArguments(c.Arguments) {
+		c.Arguments = "{}"
+	}
 	f.set("arguments", t.user(c.Arguments))
 	if v, err := t.fromJSON(o, []byte(c.Arguments)); err == nil && !h.argumentText {
 		f.set("arguments", v)
@@ -83,6 +101,25 @@ func (t *Template) toolCall(o orders, c core.ToolCall, h habits) value.Value {
 	d.set("type", value.FromString("function"))
 	d.set("function", o.value(f))
 	return o.value(d)
+}
+
+// noArguments tells whether a client wrote nothing for the arguments of a function that has none.
+func noArguments(s string) bool {
+	s = strings.TrimSpace(s)
+	return s == "" || s == "null"
+}
+
+// badArguments names the first call of the conversation whose arguments are no JSON object, or is "".
+func badArguments(all []core.Message) string {
+	for i := range all {
+		for j, c := range all[i].ToolCalls {
+			var o map[string]json.RawMessage
+			if !noArguments(c.Arguments) && json.Unmarshal([]byte(c.Arguments), &o) != nil {
+				return fmt.Sprintf("messages[%d].tool_calls[%d].function.arguments", i, j)
+			}
+		}
+	}
+	return ""
 }
 
 // tools makes the list that templates expect.

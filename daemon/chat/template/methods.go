@@ -14,7 +14,7 @@ func callMethod(state value.State, args []value.Value, kwargs map[string]value.V
 	self, name := args[0], args[1].String()
 	args = args[2:]
 	if s, ok := self.AsString(); ok {
-		return stringMethod(s, name, args)
+		return ordersOf(state.Context()).stringMethod(s, name, args)
 	}
 	if d, ok := ordersOf(state.Context()).dict(self); ok {
 		if v, ok := dictMethod(d, name, args); ok {
@@ -68,7 +68,7 @@ func dictMethod(d *dict, name string, args []value.Value) (value.Value, bool) {
 	return value.Undefined(), false
 }
 
-func stringMethod(s, name string, args []value.Value) (value.Value, error) {
+func (o orders) stringMethod(s, name string, args []value.Value) (value.Value, error) {
 	first := argument(args, 0, value.None())
 	switch name {
 	case "strip":
@@ -114,7 +114,7 @@ func stringMethod(s, name string, args []value.Value) (value.Value, error) {
 	case "isalpha":
 		return value.FromBool(s != "" && strings.IndexFunc(s, notLetter) < 0), nil
 	case "join":
-		return join(s, first)
+		return o.join(s, first)
 	}
 	return value.Undefined(), core.Errorf(core.CodeInvalidRequest, "the chat template uses a string's %s in a way Shoal does not know", name)
 }
@@ -185,11 +185,11 @@ func replace(s, from, to string, count int) (value.Value, error) {
 	return value.FromString(strings.Replace(s, from, to, count)), nil
 }
 
-func join(separator string, list value.Value) (value.Value, error) {
+func (o orders) join(separator string, list value.Value) (value.Value, error) {
 	var parts []string
 	size := 0
 	for _, item := range list.Iter() {
-		parts = append(parts, item.String())
+		parts = append(parts, o.python(item))
 		if size += len(separator) + len(parts[len(parts)-1]); size > maxOutput {
 			return value.Undefined(), errTooLong()
 		}

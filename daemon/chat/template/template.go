@@ -80,6 +80,9 @@ func (t *Template) Render(ctx context.Context, in Input) ([]string, error) {
 	var first error
 	for _, h := range habitsFor(in) {
 		text, err := t.render(ctx, in, h)
+		if err == nil && !t.heard(ctx, text, in, h) {
+			err = core.Errorf(core.CodeUnsupported, "the model's chat template leaves out what the user says")
+		}
 		if err == nil {
 			return strings.Split(text, cut), nil
 		}
@@ -93,7 +96,31 @@ func (t *Template) Render(ctx context.Context, in Input) ([]string, error) {
 			first = err
 		}
 	}
+	if path := badArguments(in.Messages); path != "" {
+		return nil, core.Errorf(core.CodeInvalidRequest, "%s is no JSON object, which the model's chat template needs", path).WithParam(path)
+	}
 	return nil, first
+}
+
+// probe stands for the text of a user. No template and no filter makes it by itself.
+const probe = "shoal7qzx"
+
+// heard tells whether the last words of the user are in the prompt, or would be if the template did not change them.
+func (t *Template) heard(ctx context.Context, text string, in Input, h habits) bool {
+	for i, m := range slices.Backward(in.Messages) {
+		if m.Role != "user" {
+			continue
+		}
+		words := strings.TrimSpace(m.Content)
+		if words == "" || strings.Contains(strings.ReplaceAll(text, cut, ""), strings.ReplaceAll(words, cut, "\ufffd")) {
+			return true
+		}
+		in.Messages = slices.Clone(in.Messages)
+		in.Messages[i].Content = probe
+		text, err := t.render(ctx, in, h)
+		return err == nil && strings.Contains(strings.ToLower(text), probe)
+	}
+	return true
 }
 
 // habits are matters on which templates disagree. The zero value is what most expect; a template that breaks on it
@@ -102,6 +129,7 @@ type habits struct {
 	argumentText bool // a call's arguments are the text of an object, not an object
 	emptyContent bool // a message that only calls has "" as content, not none
 	emptyTools   bool // without tools there is an empty list, not none
+	parts        bool // a content is a list of parts, not a text
 }
 
 func habitsFor(in Input) []habits {
@@ -117,6 +145,10 @@ func habitsFor(in Input) []habits {
 			h.emptyTools = true
 			all = append(all, h)
 		}
+	}
+	for _, h := range all {
+		h.parts = true
+		all = append(all, h)
 	}
 	return all
 }
