@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon/chat/template"
+	"github.com/shoal-p2p/shoal/daemon/chat/renderer"
 )
 
 // desk is a screen with a window manager, and a session bus on which nothing starts by itself.
@@ -88,8 +88,8 @@ func (d *desk) build(name, pkg string) {
 var builds string
 
 func TestMain(m *testing.M) {
-	if slices.Equal(os.Args[1:], []string{template.Argument}) { // a node of these tests renders a chat template
-		os.Exit(template.Serve(os.Stdin, os.Stdout, os.Exit))
+	if slices.Equal(os.Args[1:], []string{renderer.Argument}) { // a node of these tests renders a chat template
+		os.Exit(renderer.Serve(os.Stdin, os.Stdout, os.Exit))
 	}
 	dir, err := os.MkdirTemp("", "shoal-desktop-*")
 	if err != nil {

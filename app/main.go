@@ -16,7 +16,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon/chat/template"
+	"github.com/shoal-p2p/shoal/daemon/chat/renderer"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/swarm"
 )
@@ -35,8 +35,8 @@ const shutdownIn = 9 * time.Second
 const gcPercent = 30
 
 func main() {
-	if slices.Equal(os.Args[1:], []string{template.Argument}) {
-		os.Exit(template.Serve(os.Stdin, os.Stdout, os.Exit))
+	if slices.Equal(os.Args[1:], []string{renderer.Argument}) {
+		os.Exit(renderer.Serve(os.Stdin, os.Stdout, os.Exit))
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }

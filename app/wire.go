@@ -12,7 +12,7 @@ import (
 	"github.com/shoal-p2p/shoal/assets"
 	"github.com/shoal-p2p/shoal/daemon"
 	"github.com/shoal-p2p/shoal/daemon/access"
-	"github.com/shoal-p2p/shoal/daemon/chat/template"
+	"github.com/shoal-p2p/shoal/daemon/chat/renderer"
 	"github.com/shoal-p2p/shoal/daemon/client"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -32,7 +32,7 @@ func openNode(ctx context.Context, o options, dir string, log *slog.Logger, leve
 	cfg := daemon.Config{
 		DataDir: dir, ConfigFile: o.config, Environ: os.Environ(), Flags: o.flags, Version: version, Commit: commit,
 		Demo: assets.Demo, DemoName: assets.DemoName, Log: log, SetLevel: level.Set,
-		Renderer: template.NewProcess(template.ProcessConfig{Command: template.OwnCommand(), Log: log}),
+		Renderer: renderer.NewProcess(renderer.ProcessConfig{Command: renderer.OwnCommand(), Log: log}),
 	}
 	own, err := daemon.New(ctx, cfg)
 	if err == nil {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/shoal-p2p/shoal/daemon/chat/template"
+	"github.com/shoal-p2p/shoal/daemon/chat/renderer"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -65,8 +65,8 @@ Exit codes: 0 done, 1 internal error, 2 bad usage or request, 3 key missing or n
 6 busy, 7 stopped by the user, 8 not running, engine or memory missing, 9 damaged file, 10 disk full, 11 took too long.`
 
 func main() {
-	if slices.Equal(os.Args[1:], []string{template.Argument}) {
-		os.Exit(template.Serve(os.Stdin, os.Stdout, os.Exit))
+	if slices.Equal(os.Args[1:], []string{renderer.Argument}) {
+		os.Exit(renderer.Serve(os.Stdin, os.Stdout, os.Exit))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-p2p/shoal/daemon/chat/template"
+	"github.com/shoal-p2p/shoal/daemon/chat/renderer"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -23,8 +23,8 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	if slices.Equal(os.Args[1:], []string{template.Argument}) { // a node of these tests renders a chat template
-		os.Exit(template.Serve(os.Stdin, os.Stdout, os.Exit))
+	if slices.Equal(os.Args[1:], []string{renderer.Argument}) { // a node of these tests renders a chat template
+		os.Exit(renderer.Serve(os.Stdin, os.Stdout, os.Exit))
 	}
 	os.Exit(buildAndRun(m))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon"
 	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/api"
-	"github.com/shoal-p2p/shoal/daemon/chat/template"
+	"github.com/shoal-p2p/shoal/daemon/chat/renderer"
 	"github.com/shoal-p2p/shoal/daemon/client"
 	"github.com/shoal-p2p/shoal/daemon/config"
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -67,7 +67,7 @@ func (c *cli) nodeConfig() daemon.Config {
 	return daemon.Config{
 		DataDir: p.data, ConfigFile: p.config, Environ: os.Environ(), Flags: c.settingFlags(),
 		Version: version, Commit: commit,
-		Renderer: template.NewProcess(template.ProcessConfig{Command: template.OwnCommand(), Log: slog.Default()}),
+		Renderer: renderer.NewProcess(renderer.ProcessConfig{Command: renderer.OwnCommand(), Log: slog.Default()}),
 	}
 }
 

@@ -89,7 +89,7 @@ func TestRealVocabulariesKeepMarkersOut(t *testing.T) {
 			r := &tokenizer{Window: w}
 			m := chat.Model{Runner: r, BOS: c.bos, EOS: c.eos}
 			if c.template != "" {
-				source, err := os.ReadFile(shared(t, "chat-templates", c.template+".jinja"))
+				source, err := os.ReadFile(filepath.Join("template", "testdata", "models", c.template+".jinja"))
 				if err != nil {
 					t.Fatal(err)
 				}

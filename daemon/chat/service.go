@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/shoal-p2p/shoal/daemon/chat/renderer"
 	"github.com/shoal-p2p/shoal/daemon/chat/reply"
 	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -22,7 +23,7 @@ type Service struct {
 // stranger's.
 func New(r template.Renderer) *Service {
 	if r == nil {
-		r = &template.Inside{}
+		r = &renderer.Inside{}
 	}
 	return &Service{models: cache{gate: make(chan struct{}, 1)}, renderer: r}
 }

@@ -85,3 +85,60 @@ func TestNumbersOfTheHistory(t *testing.T) {
 		}
 	}
 }
+
+// What chat templates take from Python beyond Jinja. The right texts are Python's.
+func TestPythonInTemplates(t *testing.T) {
+	for _, c := range []struct{ before, expression, want string }{
+		{"{% set l = [] %}{% for m in messages %}{% set _ = l.append(m.content) %}{% endfor %}", "l|join('|')", "hello"},
+		{"{% set l = [] %}{% set _ = l.append('a') %}", "l|tojson", `["a"]`},
+		{"{% set l = ['a'] -%}\n{%- set _ = l.append('b') -%}", "(l|length) ~ l[1] ~ l[-1:]|join", "2bb"},
+		{"{% set l = [] %}{{ l.append(1) or '' }}{% if l %}x{% endif %}{% for x in l %}{{ x }}{% endfor %}", "1 in l and 2 not in l", "x1True"},
+		{"{% set l = ['a', 'b'] %}{% set _ = l.pop() %}", "l|join(',')", "a"},
+		{"{% set l = [1, 2, 3] %}{% set x = l.pop(0) %}", "x ~ l", "1[2, 3]"},
+		{"{% set l = [3] %}{% set _ = l.insert(0, 1) %}{% set _ = l.extend([4, 5]) %}{% set _ = l.remove(4) %}", "l + [6]", "[1, 3, 5, 6]"},
+		{"{% set ns = namespace() %}{% set ns.l = [] %}{% set _ = ns.l.append('x') %}", "ns.l|join", "x"},
+		{"{% set l = [1] %}{% set _ = l.append(2) %}{% set m = l %}{% set l = [] %}", "m ~ l", "[1, 2][]"},
+		{"{% set d = {'a': 1} %}{% set _ = d.update({'b': 2}) %}", "d", "{'a': 1, 'b': 2}"},
+		{"{% set d = {'b': 1} %}{% set _ = d.update(a=2) %}{% set _ = d.setdefault('c', 3) %}", "d|tojson", `{"b": 1, "a": 2, "c": 3}`},
+		{"{% set d = {'a': 1, 'default': 2}.copy() %}{% set _ = d.pop('default', none) %}", "d|length", "1"},
+		{"", "'%s: %s' % (messages[0].role, messages[0].content)", "user: hello"},
+		{"", "'%d%% of %.2f, %5s|%-5s|%05d %r' % (50, 1.5, 'a', 'b', 42, 'c')", "50% of 1.50,     a|b    |00042 'c'"},
+		{"", "'%s' % messages[0].content|upper", "HELLO"},
+		{"", "'%(x)s' % {'x': 7}", "7"},
+		{"", "7 % 4 + 2 * 3 % 4", "5"},
+		{"", "messages[0].content|length % 3", "2"},
+		{"{% if loop is not defined and 3 % 2 == 1 %}odd{% endif %}", "'a' ~ '%s' % 'b' ~ 'c'", "oddabc"},
+		{"", "'{}: {}'.format(messages[0].role, messages[0].content)", "user: hello"},
+		{"", "'{1}{0}{{}}{x!r}{y:.1f}{z:>3}{w:<3}|'.format('a', 'b', x='q', y=2, z='c', w='d')", "ba{}'q'2.0  cd  |"},
+		{"", "'=' * 5", "====="},
+		{"", "2 * 3", "6"},
+		{"", "'a.b.c'.rsplit('.', 2)[0]", "a"},
+		{"", "'a.b.c.d'.rsplit('.', 2)", "['a.b', 'c', 'd']"},
+		{"", "'a b'.split(' ')[1].title()", "B"},
+		{"", "messages[1:]|length ~ [1, 2].index(2) ~ [1, 1].count(1)", "012"},
+		{"{% for m in messages[1:] %}x{% else %}none{% endfor %}", "{'a': [1, none, true, \"it's\", 'x\n']}", `none{'a': [1, None, True, "it's", 'x\n']}`},
+	} {
+		got, err := render(t, c.before+"{{ "+c.expression+" }}{# #}{{ messages[0].content[:0] }}", template.Input{Messages: []core.Message{{Role: "user", Content: "hello"}}})
+		if err != nil && strings.Contains(err.Error(), "leaves out") { // such as 2 * 3
+			got, err = render(t, c.before+"{{ "+c.expression+" }}", template.Input{Messages: []core.Message{{Role: "assistant", Content: "hello"}}})
+			got = []string{strings.ReplaceAll(strings.Join(got, ""), "assistant", "user")}
+		}
+		if err != nil || strings.Join(got, "") != c.want {
+			t.Errorf("%s %s: got %q, %v\nwant %q", c.before, c.expression, strings.Join(got, ""), err, c.want)
+		}
+	}
+}
+
+// A template is rewritten in time that grows with its length and no faster: its links and brackets are written once.
+func TestLongTemplatesAreRewrittenOnce(t *testing.T) {
+	long := "{{ x" + strings.Repeat(".a", 60_000) + " }}"
+	short := "{{ x" + strings.Repeat(".a", 6_000) + " }}"
+	cost := func(source string) float64 {
+		before := allocated()
+		_, _ = template.New(sourceOf(source))
+		return float64(allocated() - before)
+	}
+	if a, b := cost(short), cost(long); b > 40*a {
+		t.Errorf("10 times the length takes %.0f times the memory", b/a)
+	}
+}

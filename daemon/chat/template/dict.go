@@ -32,13 +32,18 @@ func (d *dict) set(key string, v value.Value) {
 	d.values[key] = v
 }
 
-// orders is the order of the keys of every dict of one render, by the map's address. The maps are the variables of
-// the render and live as long as it does.
-type orders map[uintptr][]string
+func (d *dict) remove(key string) {
+	delete(d.values, key)
+	d.keys = slices.DeleteFunc(d.keys, func(k string) bool { return k == key })
+}
+
+// orders are the dicts of one render with the order of their keys, by the address of their map, which stays theirs as
+// long as the dict is here.
+type orders map[uintptr]*dict
 
 // value makes a value of d.
 func (o orders) value(d *dict) value.Value {
-	o[reflect.ValueOf(d.values).Pointer()] = d.keys
+	o[reflect.ValueOf(d.values).Pointer()] = d
 	return value.FromMap(d.values)
 }
 
@@ -48,11 +53,16 @@ func (o orders) dict(v value.Value) (*dict, bool) {
 	if !ok {
 		return nil, false
 	}
-	keys, ok := o[reflect.ValueOf(values).Pointer()]
-	if !ok {
-		keys = slices.Sorted(maps.Keys(values))
+	if d, ok := o[reflect.ValueOf(values).Pointer()]; ok && len(d.keys) == len(values) {
+		return d, true
 	}
-	return &dict{keys, values}, true
+	return &dict{slices.Sorted(maps.Keys(values)), values}, true
+}
+
+// changed remembers the order of a dict that a template changed.
+func (o orders) changed(d *dict) error {
+	o.value(d)
+	return nil
 }
 
 // renderState is what one render knows beside its variables.

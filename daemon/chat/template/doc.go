@@ -7,12 +7,6 @@
 // JSON with other spaces). Neither bounds anything: both die of a stack overflow, which no Go program can catch, on one
 // template of a well-known model.
 //
-// A template comes out of a stranger's file, and none of these libraries can be bounded in memory or ended from
-// outside: a text can be doubled in a capture, a with, a loop, a macro's argument, a join, a replace. So a render is
-// done by a Process, a second copy of the program that can reach nothing but its variables, looks at its own memory
-// every two milliseconds, and is ended when its time is over or its client leaves. Between renders it stays warm. Steps,
-// output and the source's size are bounded besides, so that most bad templates end with a reason and not with a kill.
-//
-// A node and its renderer exchange frames over the renderer's standard input and output: four bytes of length, big
-// end first, then JSON, a question or an answer of frame.go. The renderer first writes one byte, R.
+// A template comes out of a stranger's file: a render is bounded in steps and output here, in time and memory by the
+// package renderer, and can reach nothing but its variables.
 package template

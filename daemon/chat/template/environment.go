@@ -13,7 +13,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// What a template may use up; time and memory are bounded around a render, see Process. Honest ones stay far below.
+// What a template may use up; time and memory are bounded around a render, see chat/renderer. Honest ones stay far below.
 const (
 	maxSource = 256 << 10 // bytes of the template
 	maxTags   = 4_000     // expressions, statements and comments
@@ -26,6 +26,9 @@ const (
 const (
 	methodFunction = "python_call"
 	sliceFunction  = "python_slice"
+	listFunction   = "python_list"    // a list that can be changed, of one that cannot
+	itemsFunction  = "python_items"   // the other way round
+	remFunction    = "python_percent" // the operator %
 )
 
 // environment is what a template can reach: minijinja's language without what could grow without end, and with what
@@ -58,7 +61,11 @@ func environment() *minijinja.Environment {
 		return value.FromString(ordersOf(s.Context()).python(v)), nil
 	})
 
-	add := func(name string, f minijinja.FunctionFunc) { env.AddFunction(name, f) }
+	addFunctions(env.AddFunction)
+	return env
+}
+
+func addFunctions(add func(name string, f minijinja.FunctionFunc)) {
 	for _, name := range []string{"lipsum", "debug"} {
 		add(name, func(*minijinja.State, []value.Value, map[string]value.Value) (value.Value, error) {
 			return value.Undefined(), core.Errorf(core.CodeInvalidRequest, "the chat template calls %s, which Shoal does not have", name)
@@ -76,13 +83,21 @@ func environment() *minijinja.Environment {
 		}
 		return args[0], nil
 	})
+	add(listFunction, func(_ *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
+		return newList(args[0]), nil
+	})
+	add(itemsFunction, func(_ *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
+		return itemsOf(args[0]), nil
+	})
+	add(remFunction, func(s *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
+		return ordersOf(s.Context()).percent(args[0], args[1])
+	})
 	add("raise_exception", func(_ *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
 		return value.Undefined(), &refusal{argument(args, 0, value.FromString("no reason given")).String()}
 	})
 	add("strftime_now", func(s *minijinja.State, args []value.Value, _ map[string]value.Value) (value.Value, error) {
 		return value.FromString(strftime(stateOf(s.Context()).now, argument(args, 0, value.FromString("")).String())), nil
 	})
-	return env
 }
 
 // refusal is a template's own raise_exception.
@@ -150,8 +165,8 @@ func itemsFilter(state filters.State, v value.Value, _ []value.Value, _ map[stri
 	if !ok {
 		d = newDict()
 	}
-	items, _ := dictMethod(d, "items", nil)
-	return items, nil
+	items, _, err := ordersOf(state.Context()).dictMethod(d, "items", nil, nil)
+	return items, err
 }
 
 func replaceFilter(state filters.State, v value.Value, args []value.Value, _ map[string]value.Value) (value.Value, error) {

@@ -58,18 +58,15 @@ func readJSON(t testing.TB, path string, v any) {
 	}
 }
 
-// source finds a template among our own, or in the folder of real ones, which need not be there.
+// source reads a template of ours, or one of a model.
 func source(t *testing.T, name string) string {
-	shared := os.Getenv("SHOAL_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "..", "..", "shared")
-	}
-	for _, dir := range []string{filepath.Join("testdata", "own"), filepath.Join(shared, "chat-templates")} {
-		if b, err := os.ReadFile(filepath.Join(dir, name+".jinja")); err == nil {
+	t.Helper()
+	for _, dir := range []string{"own", "models"} {
+		if b, err := os.ReadFile(filepath.Join("testdata", dir, name+".jinja")); err == nil {
 			return string(b)
 		}
 	}
-	t.Skipf("%s.jinja is neither in testdata/own nor in the folder of shared chat templates", name)
+	t.Fatalf("there is no template %s", name)
 	return ""
 }
 

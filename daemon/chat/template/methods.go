@@ -1,6 +1,8 @@
 package template
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/mitsuhiko/minijinja/minijinja-go/v2/value"
@@ -13,12 +15,31 @@ import (
 func callMethod(state value.State, args []value.Value, kwargs map[string]value.Value) (value.Value, error) {
 	self, name := args[0], args[1].String()
 	args = args[2:]
+	o := ordersOf(state.Context())
 	if s, ok := self.AsString(); ok {
-		return ordersOf(state.Context()).stringMethod(s, name, args)
+		if name == "format" {
+			return o.format(s, args, kwargs)
+		}
+		return o.stringMethod(s, name, args)
 	}
-	if d, ok := ordersOf(state.Context()).dict(self); ok {
-		if v, ok := dictMethod(d, name, args); ok {
-			return v, nil
+	for i := range args {
+		args[i] = itemsOf(args[i])
+	}
+	if object, ok := self.AsObject(); ok {
+		if l, ok := object.(*list); ok {
+			if v, ok, err := l.call(name, args); ok {
+				return v, err
+			}
+		}
+	}
+	if items, ok := self.AsSlice(); ok {
+		if v, ok, err := listMethod(items, name, args); ok {
+			return v, err
+		}
+	}
+	if d, ok := o.dict(self); ok {
+		if v, ok, err := o.dictMethod(d, name, args, kwargs); ok {
+			return v, err
 		}
 	}
 	if f, ok := self.GetAttr(name).AsCallable(); ok {
@@ -31,41 +52,87 @@ func callMethod(state value.State, args []value.Value, kwargs map[string]value.V
 func isMethod(name string) bool {
 	switch name {
 	case "items", "keys", "values", "get", "strip", "lstrip", "rstrip", "startswith", "endswith", "split", "rsplit", "splitlines",
-		"replace", "upper", "lower", "title", "capitalize", "find", "rfind", "count", "join", "format", "isdigit", "isalpha", "removeprefix", "removesuffix":
+		"replace", "upper", "lower", "title", "capitalize", "find", "rfind", "count", "join", "format", "isdigit", "isalpha", "removeprefix", "removesuffix",
+		"append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "copy", "index":
 		return true
 	}
 	return false
 }
 
-func dictMethod(d *dict, name string, args []value.Value) (value.Value, bool) {
+// dictMethod does what Python's method of a dict does; ok is false if there is none of that name.
+func (o orders) dictMethod(d *dict, name string, args []value.Value, kwargs map[string]value.Value) (out value.Value, ok bool, err error) {
+	key := argument(args, 0, value.None()).String()
+	otherwise := argument(args, 1, value.None())
 	switch name {
 	case "items":
 		items := []value.Value{}
 		for _, k := range d.keys {
 			items = append(items, value.FromSlice([]value.Value{value.FromString(k), d.values[k]}))
 		}
-		return value.FromSlice(items), true
+		return value.FromSlice(items), true, nil
 	case "keys":
 		keys := []value.Value{}
 		for _, k := range d.keys {
 			keys = append(keys, value.FromString(k))
 		}
-		return value.FromSlice(keys), true
+		return value.FromSlice(keys), true, nil
 	case "values":
 		values := []value.Value{}
 		for _, k := range d.keys {
 			values = append(values, d.values[k])
 		}
-		return value.FromSlice(values), true
+		return value.FromSlice(values), true, nil
 	case "get":
-		if len(args) > 0 {
-			if v, ok := d.values[args[0].String()]; ok {
-				return v, true
+		if v, ok := d.values[key]; ok && len(args) > 0 {
+			return v, true, nil
+		}
+		return otherwise, true, nil
+	}
+	return o.dictChange(d, name, args, kwargs)
+}
+
+// dictChange is dictMethod for the methods that change a dict, or make one.
+func (o orders) dictChange(d *dict, name string, args []value.Value, kwargs map[string]value.Value) (out value.Value, ok bool, err error) {
+	key := argument(args, 0, value.None()).String()
+	otherwise := argument(args, 1, value.None())
+	switch name {
+	case "copy":
+		c := newDict()
+		for _, k := range d.keys {
+			c.set(k, d.values[k])
+		}
+		return o.value(c), true, nil
+	case "pop":
+		v, there := d.values[key]
+		if !there && len(args) < 2 {
+			return out, true, core.Errorf(core.CodeInvalidRequest, "the chat template takes %.64q from a dict that lacks it", key)
+		}
+		if !there {
+			return otherwise, true, nil
+		}
+		d.remove(key)
+		return v, true, o.changed(d)
+	case "setdefault":
+		if _, there := d.values[key]; !there {
+			d.set(key, otherwise)
+		}
+		return d.values[key], true, o.changed(d)
+	case "clear":
+		clear(d.values)
+		d.keys = nil
+		return value.None(), true, o.changed(d)
+	case "update":
+		if other, ok := o.dict(argument(args, 0, value.None())); ok {
+			for _, k := range other.keys {
+				d.set(k, other.values[k])
 			}
 		}
-		return argument(args, 1, value.None()), true
+		for _, k := range slices.Sorted(maps.Keys(kwargs)) {
+			d.set(k, itemsOf(kwargs[k]))
+		}
+		return value.None(), true, o.changed(d)
 	}
-	return value.Undefined(), false
+	return out, false, nil
 }
 
 func (o orders) stringMethod(s, name string, args []value.Value) (value.Value, error) {
@@ -157,7 +224,7 @@ func anyOf(v value.Value, ask func(string) bool) bool {
 
 func split(s string, args []value.Value, fromRight bool) (value.Value, error) {
 	most, ok := argument(args, 1, value.FromInt(-1)).AsInt()
-	if !ok || most > 0 && fromRight && most != 1 {
+	if !ok {
 		return value.Undefined(), core.Errorf(core.CodeInvalidRequest, "the chat template splits a string in a way Shoal does not know")
 	}
 	separator, given := argument(args, 0, value.None()).AsString()
@@ -166,11 +233,12 @@ func split(s string, args []value.Value, fromRight bool) (value.Value, error) {
 		return stringList(strings.Fields(s)), nil
 	case separator == "":
 		return value.Undefined(), core.Errorf(core.CodeInvalidRequest, "the chat template splits at nothing")
-	case most == 1 && fromRight:
-		if i := strings.LastIndex(s, separator); i >= 0 {
-			return stringList([]string{s[:i], s[i+len(separator):]}), nil
+	case most >= 0 && fromRight:
+		all := strings.Split(s, separator)
+		if more := len(all) - 1 - int(most); more > 0 {
+			all = append([]string{strings.Join(all[:more+1], separator)}, all[more+1:]...)
 		}
-		return stringList([]string{s}), nil
+		return stringList(all), nil
 	case most >= 0:
 		return stringList(strings.SplitN(s, separator, int(most)+1)), nil
 	}

@@ -14,6 +14,7 @@ func rewrite(source string) (string, error) {
 	if len(source) > maxSource {
 		return "", core.Errorf(core.CodeUnsupported, "the model's chat template is larger than %d bytes", maxSource)
 	}
+	changed := changedNames(source)
 	var out strings.Builder
 	for tags := 0; ; tags++ {
 		if tags > maxTags {
@@ -32,11 +33,17 @@ func rewrite(source string) (string, error) {
 			source = source[len(comment):]
 			continue
 		}
-		r := rewriter{rest: source[2:], end: "}}"}
+		r := rewriter{rest: source[2:], end: "}}", changed: changed}
+		target, assigns := "", false
 		if kind == '%' {
 			r.end = "%}"
+			target, assigns = r.target()
 		}
 		inside := r.run("")
+		if assigns {
+			inside = " " + listFunction + "(" + strings.TrimSpace(inside) + ") "
+		}
+		inside = target + inside
 		if r.err != nil {
 			return "", r.err
 		}
@@ -85,7 +92,10 @@ type rewriter struct {
 	rest  string
 	end   string // "}}" or "%}"
 	depth int
-	err   error
+	last  string // the operator in front of what comes now
+
+	changed map[string]bool // names of lists that the template changes
+	err     error
 }
 
 // keywords are words after which a bracket starts a new expression rather than a call or an index.
@@ -101,9 +111,72 @@ func (r *rewriter) run(closing string) string {
 		if r.err != nil {
 			break
 		}
-		out.WriteString(r.chain())
+		operand := r.chain()
+		for strings.TrimSpace(operand) != "" && r.rem() {
+			right := r.chain()
+			for right != "" && strings.TrimSpace(right) == "" && r.rest != "" && !r.at(closing) {
+				right = r.chain()
+			}
+			operand = remFunction + "(" + operand + ", " + right + r.filters() + ")"
+		}
+		out.WriteString(operand)
+		if word := strings.TrimSpace(operand); word != "" {
+			r.last = word
+		}
 	}
 	return out.String()
+}
+
+// rem takes the operator % if it comes now and belongs to what is in front of it alone.
+func (r *rewriter) rem() bool {
+	next := strings.TrimLeft(r.rest, " \t\r\n")
+	if !strings.HasPrefix(next, "%") || strings.HasPrefix(next, "%}") || slices.Contains([]string{"*", "/", "%", "|"}, r.last) {
+		return false
+	}
+	r.rest = next[1:]
+	return true
+}
+
+// filters takes the filters that come now.
+func (r *rewriter) filters() string {
+	var out strings.Builder
+	for {
+		next := strings.TrimLeft(r.rest, " \t\r\n")
+		if !strings.HasPrefix(next, "|") {
+			return out.String()
+		}
+		r.rest = strings.TrimLeft(next[1:], " \t\r\n")
+		out.WriteString(" | " + r.chain())
+	}
+}
+
+// target takes what a statement names but does not read, which stays as it is: the names that set, for and macro
+// give. assigns tells that the one name of a set is a list that the template changes.
+func (r *rewriter) target() (text string, assigns bool) {
+	if len(r.changed) == 0 {
+		return "", false
+	}
+	lead := len(r.rest) - len(strings.TrimLeft(r.rest, "-+ \t\r\n"))
+	body := r.rest[lead:]
+	end := strings.Index(body, "%}")
+	if end < 0 {
+		return "", false
+	}
+	switch word := identifier(body); word {
+	case "set":
+		if i := strings.Index(body[:end], "="); i >= 0 {
+			name := strings.TrimSpace(body[len(word):i])
+			name = name[strings.LastIndex(name, ".")+1:]
+			return r.take(lead + i + 1), r.changed[name]
+		}
+	case "for":
+		if i := strings.Index(body[:end], " in "); i >= 0 {
+			return r.take(lead + i + len(" in ")), false
+		}
+	case "macro", "call", "endset", "block", "import", "from":
+		return r.take(lead + strings.LastIndexFunc(body[:end], func(c rune) bool { return c != '-' && c != '+' }) + 1), false
+	}
+	return "", false
 }
 
 func (r *rewriter) at(closing string) bool {
@@ -125,6 +198,10 @@ func (r *rewriter) chain() string {
 	var before []string // calls around what was taken so far, the innermost first
 	var links strings.Builder
 	links.WriteString(operand)
+	if r.reads(word) {
+		before = append(before, itemsFunction+"(")
+		links.WriteString(")")
+	}
 	for {
 		space := r.rest[:len(r.rest)-len(strings.TrimLeft(r.rest, " \t\r\n"))]
 		next := r.rest[len(space):]
@@ -150,6 +227,10 @@ func (r *rewriter) chain() string {
 			r.take(len(space) + strings.Index(next, name) + len(name))
 			if !isMethod(name) || !strings.HasPrefix(r.rest, "(") {
 				links.WriteString(space + "." + name)
+				if r.reads(name) {
+					before = append(before, itemsFunction+"(")
+					links.WriteString(")")
+				}
 				continue
 			}
 			arguments := strings.TrimPrefix(r.group(), "(")
@@ -163,6 +244,19 @@ func (r *rewriter) chain() string {
 		slices.Reverse(before)
 		return strings.Join(before, "") + links.String()
 	}
+}
+
+// reads tells whether a name that was just taken is a list that the template changes, and is not changed here.
+func (r *rewriter) reads(name string) bool {
+	if !r.changed[name] {
+		return false
+	}
+	next := strings.TrimLeft(r.rest, " \t\r\n")
+	if strings.HasPrefix(next, "=") && !strings.HasPrefix(next, "==") { // the name of an argument
+		return false
+	}
+	method := identifier(strings.TrimLeft(strings.TrimPrefix(next, "."), " "))
+	return !strings.HasPrefix(next, ".") || !slices.Contains(changers, method)
 }
 
 // operand takes a word, a string or a bracketed expression. word is set for a word.

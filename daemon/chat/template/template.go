@@ -20,9 +20,10 @@ type Source struct {
 	Control  []string // texts of the control tokens, which the text of a user must never become
 }
 
-// same tells whether two sources make the same prompts.
-func (s *Source) same(o *Source) bool {
-	return s.Text == o.Text && s.BOS == o.BOS && s.EOS == o.EOS && slices.Equal(s.Control, o.Control)
+// Renderer makes prompts. It is safe for concurrent use. The errors are those of New and Template.Render, and
+// core.CodeCancelled when ctx ends.
+type Renderer interface {
+	Render(ctx context.Context, source Source, in Input) ([]string, error)
 }
 
 // Template is a parsed Source. It is safe for concurrent use.
@@ -30,6 +31,12 @@ type Template struct {
 	source Source
 	parsed *minijinja.Template
 	guard  *strings.Replacer
+}
+
+// Of tells whether t was made of source.
+func (t *Template) Of(source *Source) bool {
+	own := &t.source
+	return own.Text == source.Text && own.BOS == source.BOS && own.EOS == source.EOS && slices.Equal(own.Control, source.Control)
 }
 
 // New parses a model's template. The error has code core.CodeUnsupported.
@@ -75,7 +82,7 @@ type Input struct {
 // Render makes the prompt, as segments whose tokens follow each other: each is to be tokenized with its markers read
 // as tokens. Where a user wrote a control token's text, it lies across two segments and so cannot become the token.
 // A conversation that the template refuses is a core.CodeInvalidRequest, and core.CodeTimeout is that ctx ended. Text
-// and steps are bounded, time and memory are not: a stranger's template belongs into a Process.
+// and steps are bounded, time and memory are not: a stranger's template belongs into a process of its own, see chat/renderer.
 func (t *Template) Render(ctx context.Context, in Input) ([]string, error) {
 	var first error
 	for _, h := range habitsFor(in) {

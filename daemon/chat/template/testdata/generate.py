@@ -1,9 +1,8 @@
 """Writes golden/ with what Python's jinja2, set up as transformers does, makes of every template and conversation.
 
-Usage: python3 generate.py FOLDER-WITH-TEMPLATES   (needs jinja2 3.1; the templates in own/ are always done)
+Usage: python3 generate.py   (needs jinja2 3.1)
 """
 import json
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def render(template, conversation):
 
 def main():
     conversations = json.loads((HERE / "conversations.json").read_text())
-    files = sorted(Path(sys.argv[1]).glob("*.jinja")) + sorted((HERE / "own").glob("*.jinja"))
+    files = sorted((HERE / "models").glob("*.jinja")) + sorted((HERE / "own").glob("*.jinja"))
     for file in files:
         template = environment().from_string(file.read_text())
         golden = {c["name"]: render(template, c) for c in conversations}

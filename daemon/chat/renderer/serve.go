@@ -1,4 +1,4 @@
-package template
+package renderer
 
 import (
 	"bufio"
@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // Argument is the one argument with which a program is started to be a renderer: it then calls Serve.
@@ -59,7 +61,7 @@ func Serve(in io.Reader, out io.Writer, exit func(code int)) int {
 		w.renders <- Limits{}
 		frame, err := pack(a)
 		if err != nil {
-			frame, _ = pack(asAnswer(nil, errTooLong()))
+			frame, _ = pack(asAnswer(nil, core.Errorf(core.CodeInvalidRequest, "the chat template makes a text that is too long")))
 		}
 		if _, err := out.Write(frame); err != nil {
 			return exitBroken

@@ -1,4 +1,4 @@
-package template
+package renderer
 
 import (
 	"encoding/binary"
@@ -7,10 +7,11 @@ import (
 	"io"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// maxFrame bounds what a node and its renderer send each other. A prompt of maxOutput bytes fits, escaped as it may be.
+// maxFrame bounds what a node and its renderer send each other. A prompt of the greatest length fits, escaped as it may be.
 const maxFrame = 96 << 20
 
 // question asks a renderer for one prompt.
@@ -40,7 +41,7 @@ type answer struct {
 	Param    string
 }
 
-func newQuestion(l Limits, s Source, in Input) (*question, error) {
+func newQuestion(l Limits, s template.Source, in template.Input) (*question, error) {
 	args, err := json.Marshal(in.Args)
 	if err != nil {
 		return nil, core.Errorf(core.CodeInvalidRequest, "template arguments: %w", err)
@@ -55,12 +56,12 @@ func newQuestion(l Limits, s Source, in Input) (*question, error) {
 	return q, nil
 }
 
-func (q *question) source() Source {
-	return Source{Text: string(q.Template), BOS: q.BOS, EOS: q.EOS, Control: q.Control}
+func (q *question) source() template.Source {
+	return template.Source{Text: string(q.Template), BOS: q.BOS, EOS: q.EOS, Control: q.Control}
 }
 
-func (q *question) input() (Input, error) {
-	in := Input{Messages: q.Messages, AddGenerationPrompt: q.Generate, Now: q.Now}
+func (q *question) input() (template.Input, error) {
+	in := template.Input{Messages: q.Messages, AddGenerationPrompt: q.Generate, Now: q.Now}
 	for _, t := range q.Tools {
 		in.Tools = append(in.Tools, core.Tool{Name: t.Name, Description: t.Description, Parameters: t.Parameters})
 	}

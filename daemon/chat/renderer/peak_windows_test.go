@@ -1,4 +1,4 @@
-package template_test
+package renderer_test
 
 // childrenPeak is not known here.
 func childrenPeak() int64 { return 0 }

@@ -1,4 +1,4 @@
-package template
+package renderer
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -30,7 +31,7 @@ type Process struct {
 	slots chan struct{} // holds a token for each render
 
 	mu     sync.Mutex // guards both
-	warm   []*renderer
+	warm   []*process
 	closed bool
 }
 
@@ -57,8 +58,8 @@ func NewProcess(cfg ProcessConfig) *Process {
 	return &Process{cfg: cfg, slots: make(chan struct{}, cfg.Most)}
 }
 
-// Render implements Renderer.
-func (p *Process) Render(ctx context.Context, source Source, in Input) ([]string, error) {
+// Render implements template.Renderer.
+func (p *Process) Render(ctx context.Context, source template.Source, in template.Input) ([]string, error) {
 	q, err := newQuestion(p.cfg.Limits, source, in)
 	if err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (p *Process) Close() {
 }
 
 // take gives a warm process or starts a fresh one.
-func (p *Process) take(ctx context.Context) (r *renderer, fresh bool, err error) {
+func (p *Process) take(ctx context.Context) (r *process, fresh bool, err error) {
 	p.mu.Lock()
 	if n := len(p.warm); n > 0 {
 		r = p.warm[n-1]
@@ -121,7 +122,7 @@ func (p *Process) take(ctx context.Context) (r *renderer, fresh bool, err error)
 }
 
 // put keeps a process for the next render, for a while.
-func (p *Process) put(r *renderer) {
+func (p *Process) put(r *process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -133,7 +134,7 @@ func (p *Process) put(r *renderer) {
 }
 
 // retire ends a process that had nothing to do, unless it was taken in this moment.
-func (p *Process) retire(r *renderer) {
+func (p *Process) retire(r *process) {
 	p.mu.Lock()
 	i := slices.Index(p.warm, r)
 	if i >= 0 {
@@ -145,8 +146,8 @@ func (p *Process) retire(r *renderer) {
 	}
 }
 
-// renderer is one process. Whoever has it is alone with it.
-type renderer struct {
+// process is a renderer that was started. Whoever has it is alone with it.
+type process struct {
 	command *exec.Cmd
 	in      io.WriteCloser
 	out     io.Reader
@@ -156,7 +157,7 @@ type renderer struct {
 // startIn is how long a process may take until it can be asked, on a PC that is busy with a game.
 const startIn = 20 * time.Second
 
-func startRenderer(ctx context.Context, command []string) (_ *renderer, err error) {
+func startRenderer(ctx context.Context, command []string) (_ *process, err error) {
 	defer func() {
 		switch {
 		case err == nil:
@@ -166,7 +167,7 @@ func startRenderer(ctx context.Context, command []string) (_ *renderer, err erro
 			err = core.Errorf(core.CodeInternal, "start the renderer of chat templates: %w", err)
 		}
 	}()
-	r := &renderer{command: exec.Command(command[0], command[1:]...)}
+	r := &process{command: exec.Command(command[0], command[1:]...)}
 	hide(r.command)
 	if r.in, err = r.command.StdinPipe(); err != nil {
 		return nil, err
@@ -192,7 +193,7 @@ func startRenderer(ctx context.Context, command []string) (_ *renderer, err erro
 var errNotAsked = errors.New("the renderer is gone")
 
 // ask gives the process a question and waits for the answer. After an error the process is gone.
-func (r *renderer) ask(ctx context.Context, frame []byte, limit time.Duration) (*answer, error) {
+func (r *process) ask(ctx context.Context, frame []byte, limit time.Duration) (*answer, error) {
 	render, cancel := context.WithTimeout(ctx, limit+limit/4) // it ends by itself sooner, if it still looks at its clock
 	defer cancel()
 	stop := context.AfterFunc(render, r.kill)
@@ -219,15 +220,19 @@ func (r *renderer) ask(ctx context.Context, frame []byte, limit time.Duration) (
 	return nil, core.Errorf(core.CodeInvalidRequest, "the model's chat template broke: the renderer ended with code %d", code)
 }
 
-func (r *renderer) kill() { _ = r.command.Process.Kill() }
+func (r *process) kill() { _ = r.command.Process.Kill() }
 
 // end ends the process, if it has not ended yet, and returns its exit code. An idle one ends when its input does.
-func (r *renderer) end() int {
+func (r *process) end() int {
 	_ = r.in.Close()
 	late := time.AfterFunc(time.Second, r.kill)
 	defer late.Stop()
 	_ = r.command.Wait()
 	return r.command.ProcessState.ExitCode()
+}
+
+func errTooSlow() error {
+	return core.Errorf(core.CodeTimeout, "the model's chat template took too long")
 }
 
 func errCancelled(ctx context.Context) error {

@@ -1,17 +1,13 @@
-package template
+package renderer
 
 import (
 	"context"
 	"slices"
 	"sync"
 	"time"
-)
 
-// Renderer makes prompts. It is safe for concurrent use. The errors are those of New and Template.Render, and
-// core.CodeCancelled when ctx ends.
-type Renderer interface {
-	Render(ctx context.Context, source Source, in Input) ([]string, error)
-}
+	"github.com/shoal-p2p/shoal/daemon/chat/template"
+)
 
 // Limits are what one render may use up. Honest templates take a few milliseconds and a few MiB.
 type Limits struct {
@@ -26,8 +22,8 @@ func DefaultLimits() Limits { return Limits{Time: 2 * time.Second, Memory: 256 <
 // memory. The zero value is ready to use.
 type Inside struct{ recent cache }
 
-// Render implements Renderer.
-func (i *Inside) Render(ctx context.Context, source Source, in Input) ([]string, error) {
+// Render implements template.Renderer.
+func (i *Inside) Render(ctx context.Context, source template.Source, in template.Input) ([]string, error) {
 	t, err := i.recent.get(source)
 	if err != nil {
 		return nil, err
@@ -43,18 +39,18 @@ const maxParsed = 4
 // cache keeps the templates used last.
 type cache struct {
 	mu     sync.Mutex // guards recent
-	recent []*Template
+	recent []*template.Template
 }
 
-func (c *cache) get(source Source) (*Template, error) {
+func (c *cache) get(source template.Source) (*template.Template, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if i := slices.IndexFunc(c.recent, func(t *Template) bool { return t.source.same(&source) }); i >= 0 {
+	if i := slices.IndexFunc(c.recent, func(t *template.Template) bool { return t.Of(&source) }); i >= 0 {
 		t := c.recent[i]
 		c.recent = append(slices.Delete(c.recent, i, i+1), t)
 		return t, nil
 	}
-	t, err := New(source)
+	t, err := template.New(source)
 	if err != nil {
 		return nil, err
 	}

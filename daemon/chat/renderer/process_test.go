@@ -1,4 +1,4 @@
-package template_test
+package renderer_test
 
 import (
 	"bytes"
@@ -17,21 +17,26 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/shoal-p2p/shoal/daemon/chat/renderer"
 	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // The tests' own program is the renderer too.
 func TestMain(m *testing.M) {
-	if slices.Equal(os.Args[1:], []string{template.Argument}) {
-		os.Exit(template.Serve(os.Stdin, os.Stdout, os.Exit))
+	if slices.Equal(os.Args[1:], []string{renderer.Argument}) {
+		os.Exit(renderer.Serve(os.Stdin, os.Stdout, os.Exit))
 	}
 	goleak.VerifyTestMain(m)
 }
 
-func process(t testing.TB, l template.Limits) *template.Process {
+func sourceOf(text string) template.Source {
+	return template.Source{Text: text, BOS: "<BOS>", EOS: "<EOS>"}
+}
+
+func process(t testing.TB, l renderer.Limits) *renderer.Process {
 	t.Helper()
-	p := template.NewProcess(template.ProcessConfig{Command: []string{os.Args[0], template.Argument}, Limits: l, Log: slog.New(slog.DiscardHandler)})
+	p := renderer.NewProcess(renderer.ProcessConfig{Command: []string{os.Args[0], renderer.Argument}, Limits: l, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(p.Close)
 	return p
 }
@@ -78,7 +83,7 @@ func memoryBombs() map[string]string {
 // F1 and its kind: what a render makes is bounded by memory that is measured, not by what somebody thought of.
 func TestMemoryOfARenderIsBounded(t *testing.T) {
 	const limit = 96 << 20
-	p := process(t, template.Limits{Time: time.Minute, Memory: limit})
+	p := process(t, renderer.Limits{Time: time.Minute, Memory: limit})
 	before := allocated()
 	for name, source := range memoryBombs() {
 		_, err := p.Render(t.Context(), sourceOf(source), template.Input{})
@@ -107,7 +112,7 @@ func allocated() uint64 {
 // F2 and its kind: a render ends when its time is over, whatever it does.
 func TestTimeOfARenderIsBounded(t *testing.T) {
 	const much = "{% set s = 'x' * 4000000 %}"
-	p := process(t, template.Limits{Time: 50 * time.Millisecond, Memory: 512 << 20})
+	p := process(t, renderer.Limits{Time: 50 * time.Millisecond, Memory: 512 << 20})
 	for name, source := range map[string]string{
 		"filters": "{% for a in range(99999) %}{{ range(99999)|list|length }}{% endfor %}",
 		"letters": much + "{% for a in range(99999) %}{% set x = s|upper|lower|title|capitalize %}{% endfor %}",
@@ -124,7 +129,7 @@ func TestTimeOfARenderIsBounded(t *testing.T) {
 
 // A render ends with its client, and another one can be made at once.
 func TestRenderEndsWithItsClient(t *testing.T) {
-	p := process(t, template.Limits{Time: time.Hour, Memory: 512 << 20})
+	p := process(t, renderer.Limits{Time: time.Hour, Memory: 512 << 20})
 	endless := sourceOf("{% for a in range(99999) %}{{ range(99999)|list|length }}{% endfor %}")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -144,7 +149,7 @@ func TestRenderEndsWithItsClient(t *testing.T) {
 
 // What goes to a renderer arrives as it is, and what it says comes back so.
 func TestProcessRendersAsInside(t *testing.T) {
-	p, inside := process(t, template.Limits{}), &template.Inside{}
+	p, inside := process(t, renderer.Limits{}), &renderer.Inside{}
 	in := template.Input{
 		Messages: []core.Message{{Role: "user", Content: "<é漢😀>\n"}, {Role: "assistant", ToolCalls: []core.ToolCall{{ID: "1", Name: "f", Arguments: `{"n":12345678901234567890,"f":0.5}`}}}},
 		Tools:    []core.Tool{{Name: "f", Parameters: []byte(`{"type":"object"}`)}}, AddGenerationPrompt: true,
@@ -166,7 +171,7 @@ func TestProcessRendersAsInside(t *testing.T) {
 
 // A process that ended while it waited, by whatever hand, costs nobody a request.
 func TestWarmProcessThatDied(t *testing.T) {
-	p := process(t, template.Limits{})
+	p := process(t, renderer.Limits{})
 	for range 3 {
 		if _, err := p.Render(t.Context(), sourceOf("ok"), template.Input{}); err != nil {
 			t.Fatal(err)
@@ -179,7 +184,7 @@ func TestWarmProcessThatDied(t *testing.T) {
 
 func TestProgramThatIsNoRenderer(t *testing.T) {
 	for _, command := range []string{"/nowhere/at/all", os.Args[0]} {
-		p := template.NewProcess(template.ProcessConfig{Command: []string{command, "-test.run=^$"}, Log: slog.New(slog.DiscardHandler)})
+		p := renderer.NewProcess(renderer.ProcessConfig{Command: []string{command, "-test.run=^$"}, Log: slog.New(slog.DiscardHandler)})
 		if _, err := p.Render(t.Context(), sourceOf("ok"), template.Input{}); core.CodeOf(err) != core.CodeInternal {
 			t.Errorf("%s: %v", command, err)
 		}
@@ -190,7 +195,7 @@ func FuzzRender(f *testing.F) {
 	f.Add("{% for m in messages %}{{ m.content.strip() | upper }}{% endfor %}", "hi")
 	f.Add("{% macro f(a, b='x') -%}{{ a[1:] ~ b }}{%- endmacro %}{{ f(messages[0]['content'].split(',')[0]) }}", "a,b")
 	f.Add("{% set ns = namespace(a=1) %}{% set ns.a = {'x': [1]} %}{{ ns.a | tojson(indent=2) }}", "\x00")
-	p := process(f, template.Limits{Time: 100 * time.Millisecond, Memory: 64 << 20})
+	p := process(f, renderer.Limits{Time: 100 * time.Millisecond, Memory: 64 << 20})
 	f.Fuzz(func(t *testing.T, source, content string) {
 		segments, err := p.Render(t.Context(), sourceOf(source), template.Input{Messages: []core.Message{{Role: "user", Content: content}}})
 		if size := len(strings.Join(segments, "")); err == nil && size > 8<<20 {
@@ -209,6 +214,6 @@ func FuzzServe(f *testing.F) {
 	}
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		template.Serve(bytes.NewReader(sent), io.Discard, func(int) {})
+		renderer.Serve(bytes.NewReader(sent), io.Discard, func(int) {})
 	})
 }

@@ -1,4 +1,4 @@
-package template
+package renderer
 
 // KillWarm kills the processes that wait, and tells how many there were.
 func (p *Process) KillWarm() int {

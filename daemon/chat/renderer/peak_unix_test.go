@@ -1,6 +1,6 @@
 //go:build unix
 
-package template_test
+package renderer_test
 
 import (
 	"runtime"
