@@ -2,8 +2,8 @@ package pipeline
 
 import (
 	"context"
-	"errors"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -67,41 +67,42 @@ func (r *Runner) open(ctx context.Context, sp Spec) ([]engine.Window, error) {
 		}
 		parts = append(parts, []Stage{st})
 	}
-	windows, errs := make([]engine.Window, len(parts)), make([]error, len(parts))
-	var group sync.WaitGroup
+	windows := make([]engine.Window, len(parts))
+	var group errgroup.Group // not one that ends the others: each error may name another peer
 	for i, part := range parts {
-		group.Go(func() {
-			if part[0].Peer == self {
-				windows[i], errs[i] = r.cfg.Server.local(ctx, sp, part[0])
-				return
-			}
-			remote := sp
-			remote.Stages = part
-			if p, err := Dial(ctx, r.cfg.Network, remote); err != nil {
-				errs[i] = err
-			} else {
-				windows[i] = p
-			}
+		group.Go(func() (err error) {
+			windows[i], err = r.openPart(ctx, sp, part)
+			return err
 		})
 	}
-	group.Wait()
-	if err := errors.Join(errs...); err != nil {
-		for _, w := range windows {
-			if w != nil {
-				_ = w.Close()
-			}
-		}
-		for _, err := range errs {
-			if err != nil {
-				return nil, err
-			}
-		}
+	err := group.Wait()
+	if err != nil {
+		closeAll(windows)
+		return nil, err
 	}
 	return windows, nil
 }
 
-func (l *line) close() {
-	for _, w := range l.windows {
-		_ = w.Close()
+// openPart opens a run of stages, which are one of this node or some of others.
+func (r *Runner) openPart(ctx context.Context, sp Spec, part []Stage) (engine.Window, error) {
+	if part[0].Peer == r.cfg.Network.Self() {
+		return r.cfg.Server.local(ctx, sp, part[0])
+	}
+	sp.Stages = part
+	p, err := Dial(ctx, r.cfg.Network, sp)
+	if err != nil {
+		return nil, err // and no *Pipe that is nil
+	}
+	return p, nil
+}
+
+func (l *line) close() { closeAll(l.windows) }
+
+// closeAll closes those windows that there are.
+func closeAll(windows []engine.Window) {
+	for _, w := range windows {
+		if w != nil {
+			_ = w.Close()
+		}
 	}
 }

@@ -114,21 +114,46 @@ func (p *Pipe) join(list []*wire.PipelineShape) error {
 			Embedding: int(m.Embedding), Vocabulary: int(m.Vocabulary), Context: int(m.Context), Sequences: int(m.Sequences),
 			BatchRows: int(m.BatchRows), CanTrim: m.CanTrim, GPULayers: int(m.GpuLayers),
 		}
-		bad := s.Layers.First < 0 || s.Layers.Len() < 1 || s.Layers.End > maxContext || s.Embedding < 1 || s.Embedding > 1<<20 ||
-			s.Last && s.Vocabulary < 1 || s.Vocabulary < 0 || s.Vocabulary > 1<<24 || s.Context < 1 || s.Context > p.spec.Context ||
-			s.Sequences < 1 || s.Sequences > p.spec.Sequences || s.BatchRows < 1 || s.BatchRows > rowsThatFit(p.spec.BatchRows, s.Embedding)
-		if bad || i > 0 && (s.First || p.shape.Last || s.Layers.First != p.shape.Layers.End || s.Embedding != p.shape.Embedding) {
-			return core.Errorf(core.CodeInvalidRequest, "stage %d says that its window is %+v", i, s)
+		if err := checkShape(s, p.spec.Options); err != nil {
+			return core.Errorf(core.CodeInvalidRequest, "stage %d: %w", i, err)
 		}
 		if i == 0 {
 			p.shape = s
 			continue
 		}
 		j := &p.shape
+		if s.First || j.Last || s.Layers.First != j.Layers.End || s.Embedding != j.Embedding {
+			return core.Errorf(core.CodeInvalidRequest, "stage %d does not follow the one before: its window is %+v", i, s)
+		}
 		j.Layers.End, j.Last, j.Vocabulary = s.Layers.End, s.Last, s.Vocabulary
 		j.Context, j.Sequences, j.BatchRows = min(j.Context, s.Context), min(j.Sequences, s.Sequences), min(j.BatchRows, s.BatchRows)
 		j.CanTrim, j.GPULayers = j.CanTrim && s.CanTrim, j.GPULayers+s.GPULayers
 	}
 	p.view = frame.View{Tokens: p.shape.First, Samplers: p.shape.Last, Half: p.spec.Half}
+	return nil
+}
+
+// checkShape names the first value of a stage's shape that is out of range. A stage may grant less than was asked for.
+func checkShape(s engine.Shape, o Options) error {
+	leastVocabulary := 0
+	if s.Last {
+		leastVocabulary = 1
+	}
+	for _, v := range []struct {
+		name             string
+		value, low, high int
+	}{
+		{"first layer", s.Layers.First, 0, maxContext},
+		{"last layer", s.Layers.End, s.Layers.First + 1, maxContext},
+		{"embedding", s.Embedding, 1, 1 << 20},
+		{"vocabulary", s.Vocabulary, leastVocabulary, 1 << 24},
+		{"context", s.Context, 1, o.Context},
+		{"sequences", s.Sequences, 1, o.Sequences},
+		{"rows of a batch", s.BatchRows, 1, rowsThatFit(o.BatchRows, s.Embedding)},
+	} {
+		if v.value < v.low || v.value > v.high {
+			return core.Errorf(core.CodeInvalidRequest, "%s is %d, not %d to %d", v.name, v.value, v.low, v.high)
+		}
+	}
 	return nil
 }

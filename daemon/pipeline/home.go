@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"slices"
 	"sync"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -47,14 +46,8 @@ func (h *home) Step(ctx context.Context, b *engine.Batch) (*engine.Output, error
 	h.stepping.Lock()
 	defer h.stepping.Unlock()
 	mapped := *b
-	mapped.Ops, h.rows = slices.Clone(b.Ops), append(h.rows[:0], b.Rows...)
-	for i, op := range b.Ops {
-		mapped.Ops[i].Seq, mapped.Ops[i].Source = h.share.sequences[op.Seq], h.share.sequences[op.Source]
-	}
-	for i, r := range b.Rows {
-		h.rows[i].Seq = h.share.sequences[r.Seq]
-	}
-	mapped.Rows = h.rows
+	h.rows = append(h.rows[:0], b.Rows...)
+	mapped.Ops, mapped.Rows = h.share.window(b.Ops, h.rows)
 	t := &task{ctx: ctx, batch: mapped}
 	done := make(chan struct{})
 	t.end = func(*task) { close(done) }

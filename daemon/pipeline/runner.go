@@ -99,61 +99,87 @@ func NewRunner(cfg RunnerConfig) *Runner {
 
 // Run keeps a chain up until ctx ends. It returns nil when all jobs have ended.
 func (r *Runner) Run(ctx context.Context) error {
-	retry, gone := firstRetry, time.Time{}
 	r.standbys.ctx = ctx
 	defer r.standbys.work.Wait()
-	var prepared *Spec // for the loss of a moment ago
-	doubted := false   // the failure before this attempt was not held against anybody
+	k := keeper{Runner: r, retry: firstRetry}
 	for ctx.Err() == nil {
 		begun := time.Now()
-		l, err := r.build(ctx, prepared)
-		prepared = nil
-		if _, blamed := errors.AsType[*Lost](err); blamed && !doubted && time.Since(begun) < quickFailure {
-			r.cfg.Log.Info("chain is tried again", "err", err)
-			doubted = true
-			pause(ctx, firstRetry)
-			continue
-		}
-		doubted = false
+		l, err := k.build(ctx, k.prepared)
+		k.prepared = nil
 		if err != nil {
-			if ctx.Err() == nil {
-				r.cfg.Log.Warn("chain not built", "err", err)
-			}
-			r.set(nil, err)
-			if !r.exclude(err) {
-				r.giveUp()
-				pause(ctx, retry)
-				retry = min(2*retry, maxRetry)
-			}
+			k.notBuilt(ctx, err, time.Since(begun))
 			continue
 		}
-		retry = firstRetry
-		r.count(func(s *RunnerStats) {
-			s.Chains++
-			if !gone.IsZero() {
-				s.LastGap = time.Since(gone)
-			}
-		})
-		r.set(l, nil)
-		err = r.use(ctx, l)
-		gone = time.Now()
-		if err == nil {
-			err = core.Errorf(core.CodeNotReady, "the model is being unloaded")
-		} else {
-			r.count(func(s *RunnerStats) { s.Lost++ })
-			r.exclude(err)
-			prepared = r.prepared(err)
-			r.cfg.Log.Warn("chain lost", "model", l.spec.Model.String(), "err", err)
-		}
-		r.set(nil, err)
-		r.count(func(s *RunnerStats) { s.add(l.Stats()) })
-		l.close()
+		k.built(l)
+		k.ended(l, k.use(ctx, l))
 	}
 	r.mu.Lock()
-	r.ended, r.why = true, core.Errorf(core.CodeNotReady, "the model is being unloaded")
+	r.ended, r.why = true, errUnloaded()
 	r.wake()
 	r.mu.Unlock()
 	return nil
+}
+
+func errUnloaded() error {
+	return core.Errorf(core.CodeNotReady, "the model is being unloaded")
+}
+
+// keeper is the state of Run: what is remembered from one chain to the next.
+type keeper struct {
+	*Runner
+	retry    time.Duration // until the next attempt, when nobody is to blame for a failure
+	gone     time.Time     // when the last chain was lost
+	prepared *Spec         // what was kept warm for the loss of a moment ago
+	doubted  bool          // the failure before was not held against anybody
+}
+
+// notBuilt takes in that an attempt at a chain failed after some time. A peer that is blamed at once gets a second
+// attempt; after that others are asked, and where nobody is to blame, everybody later.
+func (k *keeper) notBuilt(ctx context.Context, err error, after time.Duration) {
+	if _, blamed := errors.AsType[*Lost](err); blamed && !k.doubted && after < quickFailure {
+		k.cfg.Log.Info("chain is tried again", "err", err)
+		k.doubted = true
+		pause(ctx, firstRetry)
+		return
+	}
+	k.doubted = false
+	if ctx.Err() == nil {
+		k.cfg.Log.Warn("chain not built", "err", err)
+	}
+	k.set(nil, err)
+	if !k.exclude(err) {
+		k.giveUp()
+		pause(ctx, k.retry)
+		k.retry = min(2*k.retry, maxRetry)
+	}
+}
+
+// built gives a new chain to the jobs.
+func (k *keeper) built(l *line) {
+	k.retry, k.doubted = firstRetry, false
+	k.count(func(s *RunnerStats) {
+		s.Chains++
+		if !k.gone.IsZero() {
+			s.LastGap = time.Since(k.gone)
+		}
+	})
+	k.set(l, nil)
+}
+
+// ended takes a chain from the jobs; err tells why it was lost, nil that the runner ends.
+func (k *keeper) ended(l *line, err error) {
+	k.gone = time.Now()
+	if err == nil {
+		err = errUnloaded()
+	} else {
+		k.count(func(s *RunnerStats) { s.Lost++ })
+		k.exclude(err)
+		k.prepared = k.instead(err)
+		k.cfg.Log.Warn("chain lost", "model", l.spec.Model.String(), "err", err)
+	}
+	k.set(nil, err)
+	k.count(func(s *RunnerStats) { s.add(l.Stats()) })
+	l.close()
 }
 
 // use runs a chain until it ends, and keeps its standbys warm meanwhile.
@@ -166,9 +192,9 @@ func (r *Runner) use(ctx context.Context, l *line) error {
 	return l.Run(ctx)
 }
 
-// prepared is the chain that was kept warm for the loss of the peer that err names; nil if there is none, or if it has
+// instead is the chain that was kept warm for the loss of the peer that err names; nil if there is none, or if it has
 // a peer that was lost too.
-func (r *Runner) prepared(err error) *Spec {
+func (r *Runner) instead(err error) *Spec {
 	l, ok := errors.AsType[*Lost](err)
 	if !ok {
 		return nil

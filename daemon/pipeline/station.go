@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,6 +150,21 @@ func (st *station) grant(peer core.PeerID, o Options) (*share, error) {
 	st.users = append(st.users, sh)
 	return sh, nil
 }
+
+// window turns operations and rows of the session into those of the window. Rows are changed in place.
+func (sh *share) window(ops []engine.Op, rows []engine.Row) ([]engine.Op, []engine.Row) {
+	ops = slices.Clone(ops)
+	for i := range ops {
+		ops[i].Seq, ops[i].Source = sh.sequences[ops[i].Seq], sh.sequences[ops[i].Source]
+	}
+	for i := range rows {
+		rows[i].Seq = sh.sequences[rows[i].Seq]
+	}
+	return ops, rows
+}
+
+// session is the session's number of one of the window's sequences.
+func (sh *share) session(seq int32) int32 { return int32(slices.Index(sh.sequences, seq)) }
 
 // push queues a task of a session.
 func (sh *share) push(t *task) {

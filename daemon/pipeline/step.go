@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
@@ -12,13 +11,16 @@ import (
 // begin makes of a batch what the window gets, once those before it have run. The station's goroutine calls it.
 func (s *session) begin(t *task) {
 	from := &t.packet.batch
-	t.batch = engine.Batch{Ops: s.mapOps(from.Ops), Embed: from.Embed, Spare: s.hidden}
 	s.countOps(from.Ops)
 	if t.failed == nil {
 		t.failed = s.countRows(from.Rows)
 	}
+	t.batch = engine.Batch{Embed: from.Embed, Spare: s.hidden}
 	if t.failed == nil {
-		t.batch.Rows, t.batch.Hidden = s.mapRows(from.Rows), from.Hidden
+		t.batch.Ops, t.batch.Rows = s.share.window(from.Ops, from.Rows)
+		t.batch.Hidden = from.Hidden
+	} else {
+		t.batch.Ops, _ = s.share.window(from.Ops, nil)
 	}
 }
 
@@ -45,7 +47,9 @@ func (s *session) end(t *task) {
 		return
 	}
 	if t.batch.Rows != nil {
-		s.unmapRows(t.packet.batch.Rows)
+		for i, r := range t.batch.Rows {
+			t.packet.batch.Rows[i].Seq = s.share.session(r.Seq)
+		}
 	}
 	s.forward(t, &t.out)
 	if t.out.Hidden != nil {
@@ -159,36 +163,13 @@ func (s *session) countRows(rows []engine.Row) *core.Error {
 func (s *session) uncount(t *task) {
 	copy(s.lens, s.after)
 	for _, r := range t.batch.Rows[:t.at] {
-		s.lens[slices.Index(s.share.sequences, r.Seq)]++
+		s.lens[s.share.session(r.Seq)]++
 	}
 	if core.CodeOf(t.err) == core.CodeCancelled {
 		return
 	}
 	for i, n := range s.before {
 		s.lens[i] = max(s.lens[i], n)
-	}
-}
-
-// mapOps turns the session's sequences into the window's, in place.
-func (s *session) mapOps(ops []engine.Op) []engine.Op {
-	mapped := slices.Clone(ops)
-	for i := range mapped {
-		mapped[i].Seq, mapped[i].Source = s.share.sequences[ops[i].Seq], s.share.sequences[ops[i].Source]
-	}
-	return mapped
-}
-
-func (s *session) mapRows(rows []engine.Row) []engine.Row {
-	for i := range rows {
-		rows[i].Seq = s.share.sequences[rows[i].Seq]
-	}
-	return rows
-}
-
-// unmapRows turns the window's sequences back into the session's.
-func (s *session) unmapRows(rows []engine.Row) {
-	for i := range rows {
-		rows[i].Seq = int32(slices.Index(s.share.sequences, rows[i].Seq))
 	}
 }
 
