@@ -39,7 +39,6 @@ var allowances = []allowance{
 	{"daemon/library.Library", 54, "it is about to be split"},
 	{"daemon/memory.Memory", 55, "it is about to be split"},
 	{"daemon/pipeline.Pipe", 34, "it is about to be split"},
-	{"daemon/pipeline.session", 36, "it is about to be split"},
 	{"daemon/router.Router", 36, "it is about to be split"},
 	{"daemon/store.Store", 40, "it is about to be split"},
 	{"daemon/swarm.Swarm", 45, "it is about to be split"},
