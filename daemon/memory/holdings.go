@@ -43,11 +43,8 @@ func (m *residence) holding() (h core.Holding, any bool) {
 
 // resident tells whether a shard is in memory. The mutex is held.
 func (m *residence) resident(index int) bool {
-	if m.instance != nil && m.instance.span.Has(index) {
-		return true
-	}
-	for _, st := range m.stages {
-		if st.window != nil && st.key.span.Has(index) {
+	for _, r := range m.residents {
+		if r.loaded && r.span.Has(index) {
 			return true
 		}
 	}

@@ -32,6 +32,7 @@ func (l *Memory) Info(ctx context.Context, model *library.Model, e Elsewhere) ad
 	local := m.Local()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	alone := m.residents[aloneKey]
 	in := admin.ModelInfo{
 		ID: m.ID.String(), Name: m.Name(), Architecture: m.Manifest.Architecture, Quantization: m.Manifest.Quantization,
 		ContextLength: m.Traits.Context, Layers: m.Manifest.Layers, TotalSizeBytes: m.Manifest.Size,
@@ -39,13 +40,13 @@ func (l *Memory) Info(ctx context.Context, model *library.Model, e Elsewhere) ad
 		Status: m.status(local), Mode: "full", Source: "local", Shards: m.shards(e), TrustLevel: admin.TrustPinned,
 		PeersHosting: e.Nodes, EncryptedPipeline: encrypted, HFSource: m.Source(), HasManifest: true, HasHeader: true,
 		HasFirstShard: local[0], HasLastShard: local[len(local)-1],
-		EstimatedVRAMMB: need / hardware.MiB, Fits: m.instance != nil || need <= ram+vram,
+		EstimatedVRAMMB: need / hardware.MiB, Fits: alone != nil || need <= ram+vram,
 		Splittable: m.Traits.Refusal == "", SplitRefusal: m.Traits.Refusal, LastError: m.lastErr,
 	}
 	m.tellPlace(&in, e)
-	if m.instance != nil {
-		in.LoadedShards = m.instance.span.Indices()
-		in.CPUPlacementReason = m.instance.placement()
+	if alone != nil {
+		in.LoadedShards = alone.span.Indices()
+		in.CPUPlacementReason = alone.placement()
 	}
 	return in
 }
@@ -70,7 +71,7 @@ func (m *residence) tellPlace(in *admin.ModelInfo, e Elsewhere) {
 	}
 	if e.Download.State != "" {
 		in.Acquisition = acquisition(e.Download.State)
-		if e.Download.State == core.DownloadRunning && m.instance == nil {
+		if e.Download.State == core.DownloadRunning && m.residents[aloneKey] == nil {
 			in.Status = admin.StatusDownloading
 		}
 	}
@@ -90,7 +91,7 @@ func acquisition(state string) *string {
 
 // status is the status word of a ModelInfo; local tells which shards are on the disk. The mutex is held.
 func (m *residence) status(local []bool) string {
-	missing := 0
+	missing, alone := 0, m.residents[aloneKey]
 	for _, here := range local {
 		if !here {
 			missing++
@@ -99,11 +100,11 @@ func (m *residence) status(local []bool) string {
 	switch {
 	case m.load != nil:
 		return admin.StatusLoading
-	case m.instance != nil && m.instance.span != m.Whole():
+	case alone != nil && alone.span != m.Whole():
 		return admin.StatusPartial
-	case m.instance != nil && m.instance.workers == nil:
+	case alone != nil && alone.workers == nil:
 		return admin.StatusLoading
-	case m.instance != nil:
+	case alone != nil:
 		return admin.StatusLoaded
 	case missing == 0:
 		return admin.StatusReady
@@ -130,11 +131,11 @@ func (m *residence) shards(e Elsewhere) []admin.ShardInfo {
 }
 
 // placement says why layers are on the CPU; "" when none is or no worker is up. The model's mutex is held.
-func (in *instance) placement() string {
-	if in.workers == nil {
+func (r *resident) placement() string {
+	if r.workers == nil {
 		return ""
 	}
-	for _, w := range in.workers.windows {
+	for _, w := range r.workers.windows {
 		if why := w.Shape().Placement; why != "" {
 			return why
 		}
@@ -205,7 +206,7 @@ func (l *Memory) Progress(id core.ModelID) admin.ModelProgress {
 	if p.TotalBytes > 0 {
 		p.Progress = float64(p.DownloadedBytes) / float64(p.TotalBytes)
 	}
-	if m.lastErr != "" && m.instance == nil && m.load == nil {
+	if m.lastErr != "" && m.residents[aloneKey] == nil && m.load == nil {
 		p.State, p.Message = "failed", m.lastErr
 	}
 	return p
@@ -217,7 +218,7 @@ func (l *Memory) Recut(ctx context.Context, id core.ModelID, windows int) error 
 	if err != nil {
 		return err
 	}
-	if in := m.current(); in != nil && windows > 0 && len(in.place.spans) != min(windows, in.span.Len()) {
+	if in := m.alone(); in != nil && windows > 0 && len(in.place.spans) != min(windows, in.span.Len()) {
 		_, err = l.Unload(ctx, id)
 	}
 	return err

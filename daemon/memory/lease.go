@@ -15,17 +15,11 @@ type Lease struct {
 	Runner engine.Runner
 	Text   library.Text
 
-	in *instance
+	of *resident
 }
 
 // Release ends the lease. It is called once.
-func (l *Lease) Release() {
-	m := l.in.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l.in.uses--
-	l.in.used = time.Now()
-}
+func (l *Lease) Release() { l.of.release() }
 
 // Acquire gives a lease of a model, and loads it first if need be. Errors have code CodeNotFound,
 // CodeNotReady (layers are missing, or the node is paused), CodeInsufficientRAM, CodeNoRuntime or CodeEngineCrashed.
@@ -65,9 +59,9 @@ type waiting struct{ up, gone <-chan struct{} }
 func (m *residence) lease() (*Lease, *waiting, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	in := m.instance
-	if in != nil && in.workers != nil && in.workers.dead() {
-		in.drop() // keep has not noticed yet
+	in := m.residents[aloneKey]
+	if in != nil && in.dead() {
+		in.drop() // live has not noticed yet
 	}
 	switch {
 	case in == nil && m.broken:
@@ -80,8 +74,8 @@ func (m *residence) lease() (*Lease, *waiting, error) {
 	case in.workers == nil:
 		return nil, &waiting{in.up, in.gone}, nil
 	}
-	in.uses++
-	return &Lease{ID: m.ID, Runner: in.workers.scheduler, Text: m.Text(), in: in}, nil, nil
+	in.take(false)
+	return &Lease{ID: m.ID, Runner: in.workers.scheduler, Text: m.Text(), of: in}, nil, nil
 }
 
 // Usable tells whether a model can answer on this PC alone, perhaps after it is loaded, and when it was last used in
@@ -91,8 +85,8 @@ func (l *Memory) Usable(m *library.Model) (usable bool, used time.Time) {
 	r := l.of(m)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.instance != nil {
-		return r.instance.span == m.Whole(), r.instance.used
+	if in := r.residents[aloneKey]; in != nil {
+		return in.span == m.Whole(), in.used
 	}
 	return !r.broken && complete, time.Time{}
 }

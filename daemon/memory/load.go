@@ -1,9 +1,7 @@
 package memory
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
@@ -113,10 +111,11 @@ func (l *Memory) runLoad(ctx context.Context, m *residence, s library.Span) erro
 func (m *residence) serves(s library.Span) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.instance != nil && m.instance.span == s && m.instance.workers != nil
+	r := m.residents[aloneKey]
+	return r != nil && r.span == s && r.workers != nil
 }
 
-// replace ends the model's instance, if any, and starts one of span s. The gate is held.
+// replace ends what runs of the model here alone, if anything does, and starts span s. The gate is held.
 func (l *Memory) replace(ctx context.Context, m *residence, s library.Span) error {
 	missing := m.Missing(s)
 	if len(missing) > 0 {
@@ -128,18 +127,13 @@ func (l *Memory) replace(ctx context.Context, m *residence, s library.Span) erro
 	if err := l.library.VerifySpan(ctx, m.Model, s); err != nil {
 		return err
 	}
-	l.end(m)
-	l.freeGPU()
+	l.endResidents(m, isAlone)
 	set := l.cfg.Settings()
-	windows := m.WindowCount(set)
-	p, err := l.place(ctx, m, s, windows, set.MaxBatchSize)
-	for core.CodeOf(err) == core.CodeInsufficientRAM && l.makeRoom(ctx) {
-		p, err = l.place(ctx, m, s, windows, set.MaxBatchSize)
-	}
+	p, err := l.makePlace(ctx, m, s, m.WindowCount(set), set.MaxBatchSize)
 	if err != nil {
 		return err
 	}
-	c, err := l.boot(ctx, m, s, p)
+	c, err := l.boot(ctx, m, p, s == m.Whole())
 	if err != nil {
 		return err
 	}
@@ -151,67 +145,34 @@ func (l *Memory) replace(ctx context.Context, m *residence, s library.Span) erro
 	return nil
 }
 
-// begin makes the workers an instance.
+// makePlace is place for what is needed now: it makes room.
+func (l *Memory) makePlace(ctx context.Context, m *residence, s library.Span, windows, sequences int) (placement, error) {
+	l.freeGPU()
+	p, err := l.place(ctx, m, s, windows, sequences)
+	for core.CodeOf(err) == core.CodeInsufficientRAM && l.makeRoom(ctx) {
+		p, err = l.place(ctx, m, s, windows, sequences)
+	}
+	return p, err
+}
+
+// begin makes the workers the model's resident.
 func (l *Memory) begin(m *residence, s library.Span, p placement, c *workers) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	up := make(chan struct{})
 	close(up)
-	in := &instance{m: m, span: s, place: p, cancel: cancel, gone: make(chan struct{}), workers: c, up: up, used: time.Now()}
+	r := &resident{
+		m: m, key: aloneKey, span: s, place: p, cancel: cancel, gone: make(chan struct{}),
+		workers: c, up: up, loaded: true, used: time.Now(),
+	}
 	m.mu.Lock()
-	m.instance = in
+	m.residents[aloneKey] = r
 	m.mu.Unlock()
-	if !l.spawn(func() { l.keep(ctx, in, c) }) {
+	if !l.spawn(func() { defer close(r.gone); l.live(ctx, r, c) }) {
 		cancel()
 		c.close()
-		in.leave()
-		close(in.gone)
+		r.leave()
+		close(r.gone)
 	}
-}
-
-// end takes the model out of memory and waits until its workers are gone. The gate is held.
-func (l *Memory) end(m *residence) *instance {
-	m.mu.Lock()
-	in := m.instance
-	m.instance = nil
-	m.mu.Unlock()
-	if in != nil {
-		in.cancel()
-		<-in.gone
-	}
-	return in
-}
-
-// makeRoom ends a stage that nobody uses, or else unloads the model that was not used for longest. It is false when
-// every model in memory is in use or being changed; waiting for that could wait for this very load.
-func (l *Memory) makeRoom(ctx context.Context) bool {
-	if l.endIdleStage() {
-		return true
-	}
-	candidates := l.all()
-	slices.SortStableFunc(candidates, func(a, b *residence) int {
-		x, _ := a.idle()
-		y, _ := b.idle()
-		return cmp.Compare(y, x)
-	})
-	for _, m := range candidates {
-		if _, idle := m.idle(); !idle {
-			continue
-		}
-		if ended, err := l.retire(ctx, m); ended {
-			return err == nil
-		}
-	}
-	return false
-}
-
-// retire unloads a model that nobody uses, but not what others use of it. It is false when the model is being changed.
-func (l *Memory) retire(ctx context.Context, m *residence) (ended bool, err error) {
-	if !m.TryEnter() {
-		return false, nil
-	}
-	defer m.Leave()
-	_, err = l.unload(ctx, m, func(st *stage) bool { return st.uses == 0 && st.warm == 0 })
-	return true, err
 }
 
 // Unload takes a model out of memory; its requests end with CodeNotReady. A load under way is stopped. For a time
@@ -231,7 +192,7 @@ func (l *Memory) Unload(ctx context.Context, id core.ModelID) (admin.ModelUnload
 		m.unloaded = time.Now() // before its stages end: whoever keeps them warm would ask for them again
 		m.mu.Unlock()
 	}
-	return l.unload(ctx, m, everyStage)
+	return l.unload(ctx, m, everyone)
 }
 
 // abort stops the load under way.
@@ -244,22 +205,17 @@ func (m *residence) abort() {
 	}
 }
 
-func everyStage(*stage) bool { return true }
-
-// unload ends the model's instance and those of its stages that which accepts. The gate is held.
-func (l *Memory) unload(ctx context.Context, m *residence, which func(*stage) bool) (admin.ModelUnloaded, error) {
+// unload ends those of the model's residents that which accepts. The gate is held.
+func (l *Memory) unload(ctx context.Context, m *residence, which func(*resident) bool) (admin.ModelUnloaded, error) {
 	out := admin.ModelUnloaded{Status: "unloaded", ModelID: m.ID.String(), ModelName: m.Name()}
-	in := l.end(m)
-	stages, freed := l.endStages(m, which)
-	if err := l.cfg.Store.ForgetLoaded(ctx, m.ID); err != nil {
-		return out, err
+	windows, freed := l.endResidents(m, which)
+	if m.alone() == nil {
+		if err := l.cfg.Store.ForgetLoaded(ctx, m.ID); err != nil {
+			return out, err
+		}
 	}
-	if in != nil {
-		stages += len(in.place.spans)
-		freed.RAM, freed.VRAM = freed.RAM+in.usage().RAM, freed.VRAM+in.usage().VRAM
-	}
-	if stages > 0 {
-		out.SegmentsRemoved = stages
+	if windows > 0 {
+		out.SegmentsRemoved = windows
 		out.EstimatedFreedMB = freed.Total() / hardware.MiB
 		l.library.Changed("model_unloaded", m.ID, m.ID.String()+" is unloaded.", "")
 	}
@@ -275,8 +231,8 @@ func (l *Memory) LoadShard(ctx context.Context, id core.ModelID, index int) (adm
 	}
 	m.mu.Lock()
 	s := library.Span{First: index, End: index + 1}
-	if m.instance != nil {
-		s = library.Span{First: min(s.First, m.instance.span.First), End: max(s.End, m.instance.span.End)}
+	if r := m.residents[aloneKey]; r != nil {
+		s = library.Span{First: min(s.First, r.span.First), End: max(s.End, r.span.End)}
 	}
 	m.broken = false
 	m.mu.Unlock()
@@ -296,7 +252,7 @@ func (l *Memory) UnloadShard(ctx context.Context, id core.ModelID, index int) (a
 	if err != nil {
 		return admin.ShardUnloaded{}, err
 	}
-	in := m.current()
+	in := m.alone()
 	if in == nil || !in.span.Has(index) {
 		return admin.ShardUnloaded{}, core.Errorf(core.CodeConflict, "shard %d of %s is not in memory", index, id)
 	}
@@ -317,7 +273,7 @@ func (l *Memory) UnloadShard(ctx context.Context, id core.ModelID, index int) (a
 
 // inMemory lists the shards that are in memory.
 func (m *residence) inMemory() []int {
-	if in := m.current(); in != nil {
+	if in := m.alone(); in != nil {
 		return in.span.Indices()
 	}
 	return []int{}

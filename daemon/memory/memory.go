@@ -1,8 +1,8 @@
 // Package memory is the models of this PC that are in memory, and how they get there.
 //
-// Loading a model starts a worker process per window and a scheduler over them; the pair is an instance, which is
-// watched, started again when a worker dies, and unloaded when nobody uses it. Whoever wants to generate takes a lease,
-// which loads the model if need be and keeps it in memory. Chains of several nodes take windows instead (stage.go).
+// What is in memory is a resident (resident.go): workers, one process per window, that end when nobody uses them. Whoever
+// wants to generate here takes a lease of the model, which is loaded if need be, with a scheduler over its windows, and
+// started again when a worker dies. Chains of several nodes take windows instead (stage.go).
 package memory
 
 import (
@@ -52,13 +52,12 @@ type residence struct {
 	*library.Model
 	meter meter
 
-	mu       sync.Mutex // guards all below
-	instance *instance
-	stages   map[stageKey]*stage // windows beside the instance
-	load     *load               // under way
-	lastErr  string              // why the last load failed
-	unloaded time.Time           // when its user last took it out of memory
-	broken   bool                // its workers died too often; only an explicit load tries again
+	mu        sync.Mutex // guards all below
+	residents map[residentKey]*resident
+	load      *load     // under way
+	lastErr   string    // why the last load failed
+	unloaded  time.Time // when its user last took it out of memory
+	broken    bool      // its workers died too often; only an explicit load tries again
 }
 
 // New makes a Memory with nothing in it, and attaches it to the library.
@@ -96,7 +95,7 @@ func (l *Memory) of(m *library.Model) *residence {
 	defer l.mu.Unlock()
 	r, ok := l.residences[m]
 	if !ok {
-		r = &residence{Model: m, stages: map[stageKey]*stage{}}
+		r = &residence{Model: m, residents: map[residentKey]*resident{}}
 		l.residences[m] = r
 	}
 	return r
@@ -130,66 +129,6 @@ func (l *Memory) all() []*residence {
 	return list
 }
 
-func (m *residence) current() *instance {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.instance
-}
-
-// staged tells whether windows beside the instance are in memory.
-func (m *residence) staged() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.stages) > 0
-}
-
-func (m *residence) loading() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.load != nil
-}
-
-// idle tells for how long nobody has used the model, if it is in memory.
-func (m *residence) idle() (time.Duration, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.instance == nil || m.instance.uses > 0 {
-		return 0, false
-	}
-	return time.Since(m.instance.used), true
-}
-
-// sweepEvery is how often idle models are looked for.
-const sweepEvery = 5 * time.Second
-
-// sweep unloads models that were not used for as long as the settings say.
-func (l *Memory) sweep(ctx context.Context) {
-	tick := time.NewTicker(l.sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		limit := time.Duration(l.cfg.Settings().IdleUnloadSeconds) * time.Second
-		if limit == 0 {
-			continue
-		}
-		for _, m := range l.all() {
-			for _, idle := range m.idleStages(limit) {
-				l.endStages(m, func(st *stage) bool { return st == idle.stage && st.uses == 0 && st.warm == 0 })
-			}
-			if idle, ok := m.idle(); ok && idle >= limit {
-				l.cfg.Log.Info("model was idle", "model", m.ID.String(), "idle", idle.Round(time.Second))
-				if _, err := l.retire(ctx, m); err != nil && ctx.Err() == nil {
-					l.cfg.Log.Warn("unload idle model", "model", m.ID.String(), "err", err)
-				}
-			}
-		}
-	}
-}
-
 // restore loads the models that were in memory when the node stopped.
 func (l *Memory) restore(ctx context.Context) {
 	records, err := l.cfg.Store.LoadedModels(ctx)
@@ -221,7 +160,7 @@ func (l *Memory) Pause(ctx context.Context) error {
 	l.mu.Unlock()
 	var errs []error
 	for _, m := range l.all() {
-		if m.current() != nil || m.loading() || m.staged() {
+		if m.occupied() {
 			_, err := l.Unload(ctx, m.ID)
 			errs = append(errs, err)
 		}
@@ -262,13 +201,13 @@ func (p port) Stop(m *library.Model) { p.l.of(m).abort() }
 
 // Free implements library.Memory.
 func (p port) Free(ctx context.Context, m *library.Model) error {
-	_, err := p.l.unload(ctx, p.l.of(m), everyStage)
+	_, err := p.l.unload(ctx, p.l.of(m), everyone)
 	return err
 }
 
 // FreeShard implements library.Memory.
 func (p port) FreeShard(m *library.Model, index int) {
-	p.l.endStages(p.l.of(m), func(st *stage) bool { return st.key.span.Has(index) && st.uses == 0 })
+	p.l.endResidents(p.l.of(m), func(r *resident) bool { return !r.key.alone && r.span.Has(index) && r.uses == 0 })
 }
 
 // Forget implements library.Memory.
@@ -279,17 +218,4 @@ func (p port) Forget(m *library.Model) {
 }
 
 // InUse implements library.Memory.
-func (p port) InUse(model *library.Model, index int) error {
-	m := p.l.of(model)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.instance != nil && m.instance.span.Has(index) {
-		return core.Errorf(core.CodeConflict, "shard %d of %s is in memory; unload it first", index, m.ID)
-	}
-	for _, st := range m.stages {
-		if st.key.span.Has(index) && st.uses > 0 {
-			return core.Errorf(core.CodeConflict, "shard %d of %s is in use for a chain; unload it first", index, m.ID)
-		}
-	}
-	return nil
-}
+func (p port) InUse(m *library.Model, index int) error { return p.l.of(m).keeps(index) }

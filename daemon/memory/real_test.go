@@ -131,10 +131,11 @@ func (h *house) bringAgain(id core.ModelID, windows int) {
 func processes(m *residence) (pids []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.instance == nil || m.instance.workers == nil {
+	alone := m.residents[aloneKey]
+	if alone == nil || alone.workers == nil {
 		return nil
 	}
-	for _, w := range m.instance.workers.windows {
+	for _, w := range alone.workers.windows {
 		pids = append(pids, w.Shape().PID)
 	}
 	return pids

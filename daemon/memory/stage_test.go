@@ -153,7 +153,7 @@ func TestAStageMakesNoRoomForItself(t *testing.T) {
 	within(t, "the stage is given up", func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return len(m.stages) == 0
+		return len(m.residents) == 0
 	})
 	must(t, m.Enter(t.Context()))
 	m.Leave()

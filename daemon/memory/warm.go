@@ -36,30 +36,30 @@ func (l *Memory) Warm(ctx context.Context, id core.ModelID, manifest core.Digest
 	if since < unwanted {
 		return nil, nil, core.Errorf(core.CodeNotReady, "model %s was unloaded a short time ago", id)
 	}
-	st, err := l.stage(m, key, o, true)
+	r, err := l.resident(m, key, o, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	release = func() { l.unwarm(m, st) }
-	if err := st.wait(ctx, m); err != nil {
+	release = func() { l.unwarm(r) }
+	if _, err := r.wait(ctx); err != nil {
 		release()
 		return nil, nil, err
 	}
-	return st.gone, release, nil
+	return r.gone, release, nil
 }
 
-// unwarm takes back a wish to keep a stage. One that was never used then ends, with its load if that is still under way;
+// unwarm takes back a wish to keep a window. One that was never used then ends, with its load if that is still under way;
 // others stay as they do without such a wish.
-func (l *Memory) unwarm(m *residence, st *stage) {
-	m.mu.Lock()
-	st.warm--
-	m.mu.Unlock()
-	l.endStages(m, func(other *stage) bool { return other == st && st.warm == 0 && st.uses == 0 && st.used.IsZero() })
+func (l *Memory) unwarm(r *resident) {
+	r.m.mu.Lock()
+	r.warm--
+	r.m.mu.Unlock()
+	l.endResidents(r.m, func(other *resident) bool { return other == r && r.warm == 0 && r.uses == 0 && r.used.IsZero() })
 }
 
 // placeSpare is place for a window that is kept for later: it makes no room and does not take the last that is free.
-func (l *Memory) placeSpare(ctx context.Context, m *residence, s library.Span, sequences int) (placement, error) {
-	p, err := l.place(ctx, m, s, 1, sequences)
+func (l *Memory) placeSpare(ctx context.Context, m *residence, s library.Span, windows, sequences int) (placement, error) {
+	p, err := l.place(ctx, m, s, windows, sequences)
 	if err != nil {
 		return p, err
 	}
@@ -72,17 +72,17 @@ func (l *Memory) placeSpare(ctx context.Context, m *residence, s library.Span, s
 
 // cancelSpeculativeLoads stops loads of the model that are for later, since one that is needed now would wait for them. The mutex is held.
 func (m *residence) cancelSpeculativeLoads() {
-	for _, st := range m.stages {
-		if st.spare && st.uses == 0 && st.window == nil {
-			st.cancel()
+	for _, r := range m.residents {
+		if r.spare && r.uses == 0 && !r.loaded {
+			r.cancel()
 		}
 	}
 }
 
-// freeGPU ends the stages on a graphics card that are kept for later: what is needed now gets all of the card, and
+// freeGPU ends the windows on a graphics card that are kept for later: what is needed now gets all of the card, and
 // would not notice that it could have had more.
 func (l *Memory) freeGPU() {
 	for _, m := range l.all() {
-		l.endStages(m, func(st *stage) bool { return st.spare && st.uses == 0 && st.used.IsZero() && st.need.VRAM > 0 })
+		l.endResidents(m, func(r *resident) bool { return r.spare && r.uses == 0 && r.used.IsZero() && r.place.need.VRAM > 0 })
 	}
 }
