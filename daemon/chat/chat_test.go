@@ -403,3 +403,36 @@ func TestEmbed(t *testing.T) {
 		}
 	}
 }
+
+// finish_reason "tool_calls" promises calls that can be run.
+func TestFinishedCallsCanRun(t *testing.T) {
+	tools := []core.Tool{{Name: "write", Parameters: json.RawMessage(`{"type":"object"}`)}}
+	const call = `<tool_call>{"name": "write", "arguments": {"path": "a.md", "text": "x"}}</tool_call>`
+	for _, c := range []struct {
+		says   string
+		stop   []string
+		most   int
+		reason string
+		calls  int
+	}{
+		{call, []string{"a.md"}, 0, core.FinishToolCalls, 1},
+		{call, []string{"}", `"x"`}, 0, core.FinishToolCalls, 1},
+		{strings.Replace(call, `"x"`, `"x",`, 1), nil, 0, core.FinishToolCalls, 1},
+		{call[:60], nil, 0, core.FinishStop, 0},                         // ended in the middle
+		{call + call[:60], nil, 0, core.FinishToolCalls, 1},             // and once more
+		{strings.Replace(call, ",", "", 1), nil, 0, core.FinishStop, 0}, // no JSON
+		{call, nil, 60, core.FinishLength, 1},
+	} {
+		m, _ := model(t, c.says, chatML)
+		reply, err := chat.New(nil).Generate(t.Context(), m, &core.GenerateRequest{Messages: user("q"), Tools: tools, Stop: c.stop, MaxTokens: c.most}, func(core.Delta) error { return nil })
+		if err != nil || reply.FinishReason != c.reason || len(reply.Message.ToolCalls) != c.calls {
+			t.Errorf("%s, stop %q: %+v, %v", c.says, c.stop, reply, err)
+			continue
+		}
+		for _, call := range reply.Message.ToolCalls {
+			if c.reason == core.FinishToolCalls && !json.Valid([]byte(call.Arguments)) {
+				t.Errorf("%s: arguments %s", c.says, call.Arguments)
+			}
+		}
+	}
+}

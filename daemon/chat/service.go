@@ -187,6 +187,13 @@ func (w *writer) finish(f engine.Finish, promptTokens int) (*core.Reply, error) 
 	}
 	r := &w.reply
 	r.Message = w.parser.Message()
+	if f.Reason != core.FinishLength || w.parser.Stopped() { // who is told that it ended gets no half calls
+		i := -1
+		r.Message.ToolCalls = slices.DeleteFunc(r.Message.ToolCalls, func(core.ToolCall) bool {
+			i++
+			return !w.parser.Whole(i)
+		})
+	}
 	r.Message.Content = w.prefix + r.Message.Content
 	r.Usage.PromptTokens, r.Usage.CachedTokens = promptTokens, f.Cached
 	switch {

@@ -15,10 +15,11 @@ const (
 )
 
 // call reads one tool call byte by byte: an object {"name": …, "arguments": {…}}, or only the arguments when the
-// name was read before. It checks brackets and strings, not all of JSON's grammar.
+// name was read before. The arguments are JSON when it is complete.
 type call struct {
 	name      string
-	arguments strings.Builder // the raw object, as far as it was read
+	arguments strings.Builder // the object, as far as it was read
+	object    repairer        // of the arguments
 	hasArgs   bool
 
 	phase   phase
@@ -126,7 +127,9 @@ func (c *call) readValue(b byte, alone bool) verdict {
 		}
 		return c.feed(b, alone)
 	}
-	c.keep(b)
+	if !c.keep(b) {
+		return bad
+	}
 	if len(c.text) > maxName && !c.isArguments() && c.key == "name" {
 		return bad
 	}
@@ -165,18 +168,22 @@ func (c *call) readValue(b byte, alone bool) verdict {
 	return more
 }
 
-// keep stores a byte of a value. Only the first byte counts of values that nobody wants.
-func (c *call) keep(b byte) {
+// keep stores a byte of a value, or tells that it cannot be JSON. Only the first byte counts of values that nobody wants.
+func (c *call) keep(b byte) bool {
 	switch {
 	case c.isArguments() && (len(c.text) == 0 && b == '{' || len(c.text) > 0 && c.text[0] == '{'):
 		if len(c.text) == 0 {
 			c.text, c.hasArgs = append(c.text, b), true
 			c.arguments.Reset()
+			c.object = repairer{}
 		}
-		c.arguments.WriteByte(b)
+		out, ok := c.object.feed(b)
+		c.arguments.WriteString(out)
+		return ok
 	case len(c.text) == 0 || c.key == "name" || c.isArguments():
 		c.text = append(c.text, b)
 	}
+	return true
 }
 
 // endValue stores the value that was read.
@@ -189,7 +196,7 @@ func (c *call) endValue() verdict {
 		}
 	case c.isArguments() && c.text[0] == '"': // an object as text within a string
 		var inner string
-		if json.Unmarshal(c.text, &inner) != nil || !json.Valid([]byte(inner)) {
+		if json.Unmarshal(c.text, &inner) != nil || !isObject(inner) {
 			return bad
 		}
 		c.hasArgs = true
@@ -201,6 +208,11 @@ func (c *call) endValue() verdict {
 		return bad
 	}
 	return more
+}
+
+// isObject tells whether text is a JSON object.
+func isObject(text string) bool {
+	return json.Valid([]byte(text)) && strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{")
 }
 
 // validName tells whether s can be the name of a function.

@@ -31,16 +31,18 @@ type Parser struct {
 	reason  strings.Builder
 	args    []*strings.Builder // arguments of message.ToolCalls
 
-	call    *call  // being read
-	alone   bool   // its arguments stand alone: name[ARGS]{…}
-	raw     string // what was read of it, to give back as text
-	said    int    // bytes of its arguments that were emitted
-	open    bool   // its id and name were emitted
-	list    bool   // it is in a list
-	sure    bool   // it stands behind a mark, so that it can be nothing else
-	callID  string // written by the model
-	started bool   // text other than whitespace was emitted
-	out     core.Delta
+	call     *call  // being read
+	alone    bool   // its arguments stand alone: name[ARGS]{…}
+	raw      string // what was read of it, to give back as text
+	said     int    // bytes of its arguments that were emitted
+	open     bool   // its id and name were emitted
+	list     bool   // it is in a list
+	sure     bool   // it stands behind a mark, so that it can be nothing else
+	callID   string // written by the model
+	started  bool   // text other than whitespace was emitted
+	reasoned bool   // what is held back is reasoning
+	whole    []bool // which of message.ToolCalls are complete
+	out      core.Delta
 }
 
 type state uint8
@@ -74,7 +76,7 @@ func (p *Parser) Write(piece []byte) core.Delta {
 	}
 	text := p.decoder.write(piece)
 	p.decoded += len(text)
-	return p.take(p.stopper.write(text), p.stopper.stopped)
+	return p.take(text, false)
 }
 
 // Close ends the reply: what was held back comes out, a call that is not known to be one as text.
@@ -84,8 +86,7 @@ func (p *Parser) Close() core.Delta {
 	}
 	text := p.decoder.flush()
 	p.decoded += len(text)
-	text = p.stopper.write(text)
-	return p.take(text+p.stopper.flush(), true)
+	return p.take(text, true)
 }
 
 // Stopped tells whether a stop string was met.
@@ -114,13 +115,14 @@ func (p *Parser) Message() core.Message {
 func (p *Parser) take(text string, last bool) core.Delta {
 	p.out = core.Delta{}
 	p.pending += text
-	for p.advance(last) {
+	for !p.stopper.stopped && p.advance(last) {
 	}
 	if p.call != nil && p.open {
 		p.sayArguments()
 	}
-	if last {
+	if last && !p.stopper.stopped {
 		p.finish()
+		p.release()
 	}
 	return p.out
 }
@@ -163,7 +165,7 @@ func (p *Parser) start(last bool) bool {
 
 // think emits reasoning without whitespace around it.
 func (p *Parser) think() bool {
-	if p.reason.Len() == 0 {
+	if p.reason.Len() == 0 && p.stopper.held == "" {
 		p.pending = strings.TrimLeftFunc(p.pending, unicode.IsSpace)
 		if p.cfg.Thinking { // the prompt opened it; some models do so once more
 			if p.pending != thinkOpen && strings.HasPrefix(thinkOpen, p.pending) {
@@ -174,13 +176,15 @@ func (p *Parser) think() bool {
 		}
 	}
 	if i := strings.Index(p.pending, thinkClose); i >= 0 {
-		p.sayReasoning(strings.TrimRightFunc(p.pending[:i], unicode.IsSpace))
+		thought := strings.TrimRightFunc(p.pending[:i], unicode.IsSpace)
+		p.sayReasoning(thought, len(p.pending)-len(thought))
+		p.release()
 		p.pending, p.state = p.pending[i+len(thinkClose):], afterMark
 		return true
 	}
 	keep := held(p.pending, thinkClose)
 	sure := strings.TrimRightFunc(p.pending[:len(p.pending)-keep], unicode.IsSpace)
-	p.sayReasoning(sure)
+	p.sayReasoning(sure, len(p.pending)-len(sure))
 	p.pending = p.pending[len(sure):]
 	return false
 }
@@ -188,7 +192,7 @@ func (p *Parser) think() bool {
 // plain emits text up to a call.
 func (p *Parser) plain(last bool) bool {
 	if len(p.cfg.Tools) == 0 {
-		p.say(p.pending)
+		p.say(p.pending, 0)
 		p.pending = ""
 		return false
 	}
@@ -200,7 +204,7 @@ func (p *Parser) plain(last bool) bool {
 	opener := p.cfg.Format.opener()
 	if i := strings.Index(p.pending, opener); opener != "" && i >= 0 {
 		before := strings.TrimRightFunc(p.pending[:i], unicode.IsSpace)
-		p.say(before)
+		p.say(before, len(p.pending)-len(before))
 		p.begin(p.pending[len(before):i+len(opener)], p.pending[i+len(opener):], true)
 		return true
 	}
@@ -212,7 +216,7 @@ func (p *Parser) plain(last bool) bool {
 		keep = held(p.pending, opener)
 	}
 	sure := strings.TrimRightFunc(p.pending[:len(p.pending)-keep], unicode.IsSpace)
-	p.say(sure)
+	p.say(sure, len(p.pending)-len(sure))
 	p.pending = p.pending[len(sure):]
 	return false
 }
@@ -277,7 +281,7 @@ func (p *Parser) enter(c *call, skipped, rest string) {
 
 // giveUp turns what looked like a call back into text.
 func (p *Parser) giveUp() {
-	p.say(p.raw)
+	p.say(p.raw, len(p.pending))
 	p.raw, p.call, p.state, p.started = "", nil, inText, true
 }
 
@@ -295,16 +299,12 @@ func (p *Parser) readCall() bool {
 		if v == complete {
 			at++
 		}
-		if !p.open {
-			p.raw += p.pending[:at]
-		}
+		p.raw += p.pending[:at]
 		p.pending = p.pending[at:]
 		p.settle(v)
 		return true
 	}
-	if !p.open {
-		p.raw += p.pending
-	}
+	p.raw += p.pending
 	p.pending = ""
 	return false
 }
@@ -315,7 +315,7 @@ func (p *Parser) ready() bool {
 	return c.name != "" && c.hasArgs && (p.sure || slices.Contains(p.cfg.Tools, c.name))
 }
 
-// settle ends a call that is complete or bad. What was announced stays announced.
+// settle ends a call that is complete or bad. What was announced stays announced, but is not whole when it is bad.
 func (p *Parser) settle(v verdict) {
 	c := p.call
 	if v == complete && !p.open && (p.ready() || p.sure) {
@@ -325,6 +325,12 @@ func (p *Parser) settle(v verdict) {
 		p.giveUp()
 		return
 	}
+	if v == bad { // too late to take it back: it stays unfinished, and its text is not lost
+		p.sayArguments()
+		p.giveUp()
+		return
+	}
+	p.whole[len(p.whole)-1] = true
 	if c.arguments.Len() == 0 {
 		c.arguments.WriteString("{}")
 	}
@@ -360,8 +366,13 @@ func (p *Parser) between(last bool) bool {
 	return true
 }
 
+// Whole tells whether the i-th call of the message is complete: only such a call can be run.
+func (p *Parser) Whole(i int) bool { return p.whole[i] }
+
 // announce emits the head of the call.
 func (p *Parser) announce() {
+	p.release()
+	p.whole = append(p.whole, false)
 	p.open = true
 	id := p.callID
 	if id == "" {
@@ -384,15 +395,32 @@ func (p *Parser) sayArguments() {
 	p.out.ToolCalls = append(p.out.ToolCalls, core.ToolCallDelta{Index: len(p.args) - 1, Arguments: text})
 }
 
-func (p *Parser) say(text string) {
-	p.text.WriteString(text)
-	p.out.Text += text
+// say emits text unless it may begin a stop string; behind it are so many bytes of what was decoded. Stop strings end
+// text and reasoning. What a call holds is none of their business: a call is whole or it is none.
+func (p *Parser) say(text string, behind int) {
 	p.started = p.started || strings.TrimSpace(text) != ""
+	p.emit(p.stopper.write(text, p.decoded-behind-len(text)))
 }
 
-func (p *Parser) sayReasoning(text string) {
-	p.reason.WriteString(text)
-	p.out.Reasoning += text
+func (p *Parser) sayReasoning(text string, behind int) {
+	p.reasoned = true
+	p.emit(p.stopper.write(text, p.decoded-behind-len(text)))
+}
+
+// release emits what was held back as a stop string's beginning, since what follows is no longer the same text.
+func (p *Parser) release() {
+	p.emit(p.stopper.flush())
+	p.reasoned = false
+}
+
+func (p *Parser) emit(text string) {
+	if p.reasoned {
+		p.reason.WriteString(text)
+		p.out.Reasoning += text
+		return
+	}
+	p.text.WriteString(text)
+	p.out.Text += text
 }
 
 // finish gives out what is left when the reply ends.
@@ -400,11 +428,12 @@ func (p *Parser) finish() {
 	switch p.state {
 	case thinking, afterMark, afterCall:
 		if p.state == thinking {
-			p.sayReasoning(strings.TrimRightFunc(p.pending, unicode.IsSpace))
+			thought := strings.TrimRightFunc(p.pending, unicode.IsSpace)
+			p.sayReasoning(thought, len(p.pending)-len(thought))
 		}
 	default:
 		if !p.open || p.call == nil {
-			p.say(p.raw + p.pending)
+			p.say(p.raw+p.pending, 0)
 		}
 	}
 	p.raw, p.pending = "", ""

@@ -145,7 +145,7 @@ func TestNothingIsHeldLongerThanNeeded(t *testing.T) {
 	cfg.Stop = []string{"STOP"}
 	p := reply.New(cfg)
 	for _, c := range []struct{ in, out string }{
-		{"Hello", "Hello"}, {" ST", ""}, {"AY", " STAY"}, {"<tool", ""}, {"ing>", "<tooling>"}, {"\xc3", ""}, {"\xa9", "é"},
+		{"Hello", "Hello"}, {" ST", " "}, {"AY", "STAY"}, {"<tool", ""}, {"ing>", "<tooling>"}, {"\xc3", ""}, {"\xa9", "é"},
 	} {
 		if got := p.Write([]byte(c.in)).Text; got != c.out {
 			t.Errorf("%q: got %q, want %q", c.in, got, c.out)

@@ -30,21 +30,19 @@ func (d *decoder) flush() string {
 type stopper struct {
 	stops   []string
 	held    string // may become a stop string
-	seen    int    // bytes written
 	stopped bool
 	at      int // where the stop string began
 }
 
-// write returns the text that is certainly in front of any stop string.
-func (s *stopper) write(text string) string {
+// write returns the text that is certainly in front of any stop string; start is its place in the reply.
+func (s *stopper) write(text string, start int) string {
 	if s.stopped {
 		return ""
 	}
 	if len(s.stops) == 0 {
 		return text
 	}
-	start := s.seen - len(s.held)
-	s.seen += len(text)
+	start -= len(s.held)
 	all := s.held + text
 	for end := len(s.held) + 1; end <= len(all); end++ {
 		if n := s.match(all[:end]); n > 0 {
