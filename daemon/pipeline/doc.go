@@ -1,5 +1,7 @@
 // Package pipeline runs a model as a chain of windows on several nodes.
 //
+// README.md has the protocol, its limits and the order of locks.
+//
 // The vocabulary: the host is the node whose user asks; a stage is a node that runs a window for it. A session is one
 // host's use of a chain: a ring of ordered streams, host → first stage → … → last stage → host, along which batches
 // travel. Each stage opens the stream to the next; the host opens the one on which the last stage answers, so that

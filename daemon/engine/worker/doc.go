@@ -3,5 +3,5 @@
 //
 // Engine is the node's side: it starts the worker program, hands it a window to load and turns calls into frames
 // on a socket. Run is the program's side: it serves an engine.Engine over that socket and ends when the node is
-// gone. The node links no llama.cpp code.
+// gone. The node links no llama.cpp code. README.md has the protocol.
 package worker
