@@ -3,6 +3,7 @@ package swarm
 import (
 	"bytes"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -109,6 +110,19 @@ func (c *changes) better(list []*record.Change) ([]record.Alteration, standing, 
 		return nil, ours, err
 	}
 	return row, theirs, nil
+}
+
+// missing are the changes by a node that a row which is to be followed does not have: somebody else acted at the same
+// time, and the row of that one won.
+func (c *changes) missing(by core.PeerID, row []record.Alteration) (out []record.Alteration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.row {
+		if a.By == by && !slices.ContainsFunc(row, func(b record.Alteration) bool { return a.Out == b.Out && a.Delegate == b.Delegate }) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // take makes a row the one known.

@@ -15,9 +15,11 @@
 //
 // The founder, and members that it names, put a member out by a change: a signed statement that names the change before
 // it, so that all changes form one row, with a new network key sealed to each who remains. Where two rows exist every
-// node follows the same one (see changes). A host accepts former keys over TCP for one purpose: to hand the row and the
-// key over to a member that was away (/shoal/handover/1). Invites of before are void. A PC that was put out is not told:
-// it finds nobody any more. A PC that leaves forgets the swarm; the others go on to list it.
+// node follows the same one (see changes), and who made a change that is only in the other makes it again. A host
+// accepts former keys over TCP for one purpose: to hand the row and the key over to a member that was away
+// (/shoal/handover/1). Invites of before are void. A PC that was put out is not told: it finds nobody any more. A PC
+// that leaves forgets the swarm; the others go on to list it. The swarm goes on without its founder: whom it named can
+// still put members out.
 //
 // # Protocols
 //

@@ -140,7 +140,9 @@ func (t *session) follow(list []*record.Change, key []byte) error {
 	if err != nil {
 		return err
 	}
+	var lost []record.Alteration
 	if row != nil {
+		lost = t.changes.missing(t.self, row)
 		if err := t.cfg.Store.SaveChanges(t.ctx, encodeChanges(recordsOf(row))); err != nil {
 			return err
 		}
@@ -166,6 +168,11 @@ func (t *session) follow(list []*record.Change, key []byte) error {
 	}
 	if row != nil && t.host != nil {
 		t.tellChanges()
+	}
+	for _, a := range lost {
+		if err := t.change(a.Out, a.Delegate); err != nil {
+			t.log.Warn("a change by this PC does not hold, for somebody else changed the swarm at the same time", "member", a.Out, "err", err)
+		}
 	}
 	return nil
 }
@@ -260,6 +267,11 @@ func (t *session) tellChange(id peer.ID, name core.PeerID) {
 func (t *session) alter(out, delegate core.PeerID) error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
+	return t.change(out, delegate)
+}
+
+// change is alter for who holds the mutex.
+func (t *session) change(out, delegate core.PeerID) error {
 	a := t.changes.next()
 	a.By, a.Out, a.Delegate, a.Time = t.self, out, delegate, time.Now()
 	if last, ok := t.changes.last(); ok && record.HashKey(t.saved.key) != last.KeyHash {

@@ -103,6 +103,7 @@ func TestThousandConnectionsASecondFromOneAddress(t *testing.T) {
 }
 
 func TestSlowHandshakesAreCutOff(t *testing.T) {
+	t.Parallel()
 	a := newNode(t, "a")
 	newCode(t, a)
 	port := portOf(t, a)

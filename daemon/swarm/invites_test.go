@@ -41,6 +41,7 @@ func altered(t *testing.T, code string, change func(*invite.Invite)) string {
 }
 
 func TestEachInviteThatIsRefusedSaysWhy(t *testing.T) {
+	t.Parallel()
 	a := newNode(t, "a")
 	good := newCode(t, a)
 
@@ -130,6 +131,7 @@ func TestOneOfTwoThatUseAnInviteAtOnceGetsIn(t *testing.T) {
 
 // An invite that was used tells its finder the network key. The door of the key opens, that of the members does not.
 func TestFinderOfAUsedInviteIsPutOut(t *testing.T) {
+	t.Parallel()
 	a, b, finder := newNode(t, "a"), newNode(t, "b"), newNode(t, "finder")
 	served := make(chan struct{}, 1)
 	a.Handle("/shoal/test/1", func(s core.Stream) { served <- struct{}{}; echo(s) })

@@ -13,6 +13,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/secret"
 	"github.com/shoal-p2p/shoal/daemon/store"
+	"github.com/shoal-p2p/shoal/daemon/swarm/invite"
 	"github.com/shoal-p2p/shoal/daemon/swarm/record"
 )
 
@@ -31,6 +32,7 @@ func knows(n *node, want uint64) func() bool {
 }
 
 func TestMemberIsPutOut(t *testing.T) {
+	t.Parallel()
 	port := fixedPort(t)
 	a, b, c, away := newNode(t, "a", port), newNode(t, "b"), newNode(t, "c"), newNode(t, "away")
 	for _, n := range []*node{b, c, away} {
@@ -82,6 +84,7 @@ func TestMemberIsPutOut(t *testing.T) {
 
 // Of twenty nodes five are away while one is put out; each learns it at its next contact.
 func TestTwentyNodesAgreeOnWhoIsPutOut(t *testing.T) {
+	t.Parallel()
 	founder := newNode(t, "founder", fixedPort(t))
 	nodes := []*node{founder}
 	for i := range 19 {
@@ -104,7 +107,9 @@ func TestTwentyNodesAgreeOnWhoIsPutOut(t *testing.T) {
 	}
 	for i, n := range gone {
 		gone[i] = startNode(t, n.dir, "back")
-		eventually(t, "who was away agrees", 20*time.Second, knows(gone[i], 1))
+	}
+	for _, n := range gone {
+		eventually(t, "who was away agrees", 20*time.Second, knows(n, 1))
 	}
 	if _, err := victim.Open(t.Context(), founder.Self(), "/shoal/test/1"); err == nil {
 		t.Error("who was put out can open a stream")
@@ -197,6 +202,10 @@ func TestAChangeToldByManyIsTakenOnce(t *testing.T) {
 	ses := apart(t, founder)
 	renewed := make(chan struct{}, 100)
 	ses.renew = func() { renewed <- struct{}{} }
+	open := store.Invite{ID: "0011223344556677", SecretHash: invite.Secret{}.Hash(), Created: time.Now(), Expires: time.Now().Add(time.Hour)}
+	if err := ses.cfg.Store.AddInvite(t.Context(), open); err != nil {
+		t.Fatal(err)
+	}
 	_, row := putOutOf(t, ses, founder)
 	var told sync.WaitGroup
 	for range 20 {
@@ -214,6 +223,9 @@ func TestAChangeToldByManyIsTakenOnce(t *testing.T) {
 	in, ok := parseRealm(text.Reveal())
 	if !ok || in.key != (networkKey{2}) || len(in.formerKeys()) != 1 || in != ses.saved {
 		t.Errorf("kept after the change: key %x, %d former ones", in.key[:4], len(in.formerKeys()))
+	}
+	if kept, err := ses.cfg.Store.Invites(t.Context()); err != nil || len(kept) != 1 || !kept[0].Revoked {
+		t.Errorf("invites of before: %+v, %v", kept, err)
 	}
 	ses.wg.Wait()
 	if len(renewed) != 1 {

@@ -163,7 +163,7 @@ func (t *session) connection(id peer.ID) (kind string, lan bool) {
 			continue
 		}
 		if !isCircuit(c.RemoteMultiaddr()) {
-			return connectionDirect, isNear(c.RemoteMultiaddr()) || t.onLink(c.RemoteMultiaddr())
+			return connectionDirect, isNear(c.RemoteMultiaddr()) || t.cfg.onLink(c.RemoteMultiaddr())
 		}
 		kind = connectionRelayed
 	}
@@ -171,12 +171,12 @@ func (t *session) connection(id peer.ID) (kind string, lan bool) {
 }
 
 // onLink tells whether an address is of a network that this PC is on. Not every local network has private addresses.
-func (t *session) onLink(a multiaddr.Multiaddr) bool {
+func (c *Config) onLink(a multiaddr.Multiaddr) bool {
 	ip, err := manet.ToIP(a)
 	if err != nil {
 		return false
 	}
-	list, err := t.cfg.interfaces()
+	list, err := c.interfaces()
 	if err != nil {
 		return false
 	}
