@@ -217,8 +217,19 @@ func TestSettingsOverHTTP(t *testing.T) {
 	if status, answer = h.call("PUT", "/api/admin/config", `{"draft_model": "auto"}`); status != 200 { // reads the settings while they change
 		t.Errorf("a draft model by a word: %d, %v", status, answer)
 	}
-	if status, _ = h.call("PUT", "/api/admin/config", `{"shard_size_mb": 1}`); status != 400 {
-		t.Errorf("a bad value: %d", status)
+	for _, bad := range []string{`{"shard_size_mb": 1}`, `{"listen": "evil.example:80"}`, `{"listen": "203.0.113.7:80"}`} {
+		if status, answer = h.call("PUT", "/api/admin/config", bad); status != 400 {
+			t.Errorf("%s: %d, %v", bad, status, answer)
+		}
+	}
+	if s, err := h.Stats(t.Context()); err != nil || len(s.Warnings) > 0 {
+		t.Errorf("warnings %v, %v", s.Warnings, err)
+	}
+	if status, answer = h.call("PUT", "/api/admin/config", `{"listen": "0.0.0.0:0"}`); status != 200 {
+		t.Errorf("to all addresses: %d, %v", status, answer)
+	}
+	if s, err := h.Stats(t.Context()); err != nil || len(s.Warnings) != 1 {
+		t.Errorf("an API that is open to others: warnings %v, %v", s.Warnings, err)
 	}
 }
 

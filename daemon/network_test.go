@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,8 +17,14 @@ import (
 // join starts two nodes on loopback: the first has the demo model, the second has nothing and is let in by the first.
 func join(t *testing.T) (host, guest *house) {
 	t.Helper()
+	return joinWith(t, func(_, _ *Config) {})
+}
+
+func joinWith(t *testing.T, change func(host, guest *Config)) (host, guest *house) {
+	t.Helper()
 	one, two := setup(t, t.TempDir()), setup(t, t.TempDir())
 	two.Demo = nil
+	change(&one, &two)
 	for i, cfg := range []*Config{&one, &two} {
 		cfg.Flags = maps.Clone(cfg.Flags)
 		cfg.Flags["p2p_listen"], cfg.Flags["nickname"] = "127.0.0.1:0", []string{"host", "guest"}[i]
@@ -102,6 +110,44 @@ func TestGuestUsesTheHostsModel(t *testing.T) {
 	}
 	must(t, host.Resume(t.Context()))
 	soon(t, "the guest notices the end of the pause", func() bool { _, _, err := guest.say(); return err == nil })
+}
+
+// planned counts the plans that requests are made.
+type planned struct {
+	slog.Handler
+	count *atomic.Int32
+}
+
+func (planned) Enabled(context.Context, slog.Level) bool { return true }
+
+func (p planned) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "planning the way of a request" {
+		p.count.Add(1)
+	}
+	return nil
+}
+
+func (p planned) WithAttrs([]slog.Attr) slog.Handler { return p }
+func (p planned) WithGroup(string) slog.Handler      { return p }
+
+// TestRequestOverAChainIsNotPlanned asks again and again while a chain is up.
+func TestRequestOverAChainIsNotPlanned(t *testing.T) {
+	var plans atomic.Int32
+	_, guest := joinWith(t, func(host, guest *Config) { guest.Log = slog.New(planned{slog.DiscardHandler, &plans}) })
+	soon(t, "the guest lists the model", func() bool { _, ok := guest.model("demo"); return ok })
+	_, _, err := guest.say()
+	must(t, err)
+	first := plans.Load()
+	for range 5 {
+		_, route, err := guest.say()
+		must(t, err)
+		if route.Kind != core.RouteDistributed {
+			t.Errorf("it went %+v", route)
+		}
+	}
+	if first == 0 || plans.Load() != first {
+		t.Errorf("%d plans for the first request, %d for five more over its chain", first, plans.Load()-first)
+	}
 }
 
 func mustID(t *testing.T, s string) core.ModelID {

@@ -109,6 +109,9 @@ func (r *running) stop(deadline <-chan time.Time) bool {
 // newServer makes the API server from the settings.
 func (n *Node) newServer() *api.Server {
 	set := n.settings.Get()
+	if warning := access.Exposed(set.Listen); warning != "" {
+		n.log.Warn("the API is open to other machines", "listen", set.Listen)
+	}
 	return api.New(api.Config{
 		Node: n.control, Addr: set.Listen, Hosts: access.Hosts(set.Listen), Origins: set.CORSAllow, Log: n.log,
 		Limits: api.Limits{
@@ -158,7 +161,14 @@ func (n *Node) runtimeChanged(s runtime.Status) {
 }
 
 // VerifyConfig implements config.Subscriber.
-func (n *Node) VerifyConfig(from, to config.Settings) error { return n.router.Verify(from, to) }
+func (n *Node) VerifyConfig(from, to config.Settings) error {
+	if to.Listen != from.Listen {
+		if err := access.CheckListen(to.Listen); err != nil {
+			return err
+		}
+	}
+	return n.router.Verify(from, to)
+}
 
 // CommitConfig implements config.Subscriber.
 func (n *Node) CommitConfig(_, to config.Settings) {

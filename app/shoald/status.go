@@ -55,6 +55,9 @@ func printStatus(w io.Writer, st admin.Stats, parts map[string]string) {
 	fmt.Fprintf(w, "State\t%s for %s\n", st.State, time.Duration(st.UptimeSeconds)*time.Second)
 	fmt.Fprintf(w, "Node\t%s, version %s\n", st.NodeID, st.Version)
 	fmt.Fprintf(w, "Loaded\t%s\n", listed(st.LoadedModels))
+	for _, warning := range st.Warnings {
+		fmt.Fprintf(w, "Warning\t%s\n", warning)
+	}
 	fmt.Fprintf(w, "Requests\t%d running, %d served\n", st.ActiveRequests, st.RequestsServed)
 	fmt.Fprintf(w, "Memory\t%s of %s in use, %s by Shoal\n", size(h.UsedRAMMB<<20), size(h.TotalRAMMB<<20), size(h.ProcessRSSMB<<20))
 	if h.GPUName != "" {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/secret"
+
+	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 func noKeyring(string) string { return "" }
@@ -54,6 +56,28 @@ func TestShellWord(t *testing.T) {
 	for path, want := range map[string]string{"/a/b-c_1.x": "/a/b-c_1.x", "": "''", "/a b": "'/a b'", "/$(x)": "'/$(x)'", "/it's": `'/it'\''s'`} {
 		if got := ShellWord(path); got != want {
 			t.Errorf("%q: got %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestCheckListen(t *testing.T) {
+	for listen, want := range map[string]struct{ right, open bool }{
+		"127.0.0.1:8800":     {true, false},
+		"localhost:8800":     {true, false},
+		"[::1]:8800":         {true, false},
+		"0.0.0.0:8800":       {true, true},
+		":8800":              {true, true},
+		"[::]:8800":          {true, true},
+		"evil.example:80":    {false, true},
+		"203.0.113.7:8800":   {false, true},
+		"[2001:db8::1]:8800": {false, true},
+		"8800":               {false, false},
+	} {
+		if err := CheckListen(listen); (err == nil) != want.right || err != nil && core.CodeOf(err) != core.CodeInvalidRequest {
+			t.Errorf("%s: %v", listen, err)
+		}
+		if warning := Exposed(listen); (warning != "") != want.open {
+			t.Errorf("%s: %q", listen, warning)
 		}
 	}
 }

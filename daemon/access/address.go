@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/shoal-p2p/shoal/daemon/atomicfile"
+	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // addressFile holds the URL of the running node's API, for the other programs of its user.
@@ -73,6 +75,47 @@ func Open(listen string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip == nil || !ip.IsLoopback()
+}
+
+// Exposed is what a user must know of a server that listens at an address: "" unless other machines can reach it.
+func Exposed(listen string) string {
+	if !Open(listen) {
+		return ""
+	}
+	return "The API is open to other machines at " + listen + ", without encryption: whoever reads the traffic has the key."
+}
+
+// CheckListen tells whether a server of this PC can listen at an address: not at a name, nor at an address of another.
+// The error has code CodeInvalidRequest.
+func CheckListen(listen string) error {
+	refuse := func(what string) error {
+		return core.Errorf(core.CodeInvalidRequest, "listen: %q is %s", listen[:min(len(listen), 128)], what).WithParam("listen").
+			WithHint("Use 127.0.0.1:8800, or an address of this PC for other machines too.")
+	}
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return refuse("no HOST:PORT")
+	}
+	if host == "" || host == "localhost" {
+		return nil
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return refuse("a name, and must be an IP address")
+	}
+	if ip.IsLoopback() || ip.IsUnspecified() {
+		return nil
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil // listening will tell
+	}
+	for _, a := range own {
+		if network, ok := a.(*net.IPNet); ok && network.IP.Equal(net.IP(ip.WithZone("").AsSlice())) {
+			return nil
+		}
+	}
+	return refuse("no address of this PC")
 }
 
 func readAddress(dataDir string) (string, error) {

@@ -15,6 +15,7 @@ type Stats struct {
 	Hardware        Hardware       `json:"hardware"`
 	Inference       InferenceStats `json:"inference"`
 	EngineState     string         `json:"engine_state"` // "searching", "ready" or "missing"
+	Warnings        []string       `json:"warnings"`     // sentences about what the user should know, such as an API that is open to others
 }
 
 // Hardware is what this PC has and how much of it is in use. Sizes are in MiB; a figure that could not be

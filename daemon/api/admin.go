@@ -41,7 +41,7 @@ func (s *Server) stats(c *call) error {
 	if err != nil {
 		return err
 	}
-	stats.LoadedModels = list(stats.LoadedModels)
+	stats.LoadedModels, stats.Warnings = list(stats.LoadedModels), list(stats.Warnings)
 	c.JSON(http.StatusOK, stats)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -16,8 +17,11 @@ func (n *Node) stats(ctx context.Context) admin.Stats {
 	running, waiting := n.p.Router.Requests()
 	s := admin.Stats{
 		NodeID: n.p.NodeID, Version: n.p.Version, UptimeSeconds: int64(time.Since(n.p.Started).Seconds()),
-		RequestsServed: inference.TotalRequests, ActiveRequests: running, WaitingRequests: waiting, LoadedModels: []string{},
+		RequestsServed: inference.TotalRequests, ActiveRequests: running, WaitingRequests: waiting, LoadedModels: []string{}, Warnings: []string{},
 		Hardware: n.p.Hardware.Snapshot(ctx), Inference: inference, EngineState: n.p.Runtime.Status().State,
+	}
+	if warning := access.Exposed(n.p.Settings.Get().Listen); warning != "" && !n.p.NoAPI {
+		s.Warnings = append(s.Warnings, warning)
 	}
 	for _, p := range n.p.Swarm.Peers() {
 		if p.Connection != "none" {

@@ -31,3 +31,13 @@ func TestRoomIsMadeByWhatWasUsedLongestAgo(t *testing.T) {
 		t.Error("an empty memory made room")
 	}
 }
+
+func TestWhatIsBeingLoadedIsNotIdle(t *testing.T) {
+	r := &resident{spare: true}
+	if r.idle(0) {
+		t.Error("what is being loaded counts as idle: its load would wait for its own end")
+	}
+	if r.loaded = true; !r.idle(0) {
+		t.Error("what nobody uses is not idle")
+	}
+}
