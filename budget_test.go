@@ -47,7 +47,6 @@ var allowances = []allowance{
 	{"ui/uitest.Backend", 40, "it stands in for every port of the screen"},
 	{"daemon/api", 2900, "it is about to be split"},
 	{"daemon/engine/llama", 2300, "it is about to be split"},
-	{"daemon/engine/schedule", 2200, "it is about to be split"},
 	{"daemon/pipeline", 4400, "it is about to be split"},
 	{"daemon/shard", 3100, "it is about to be split"},
 	{"daemon/swarm", 4700, "it is about to be split"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule/speculate"
 )
 
 const (
@@ -26,7 +27,7 @@ func (s *Scheduler) fill(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.admitAll()
-	s.dropAsk()
+	s.dropGuesses()
 	for s.flying < s.mayFly() && s.sendNext(ctx) {
 	}
 	if s.flying == 0 && s.starving() {
@@ -157,12 +158,12 @@ func (s *Scheduler) canRun(j *job) bool {
 
 // mix fills a batch with decode rows, as many as keep every window busy, and then with chunks of prompts. The guess is
 // that of a job which decodes alone.
-func (s *Scheduler) mix(f *flight, ready []*job, g guess) {
+func (s *Scheduler) mix(f *flight, ready []*job, g speculate.Guess) {
 	decodes, sequences := s.decodeShare(ready), s.cfg.BatchSequences
 	for _, j := range ready {
 		if !j.prefilling() && decodes > 0 && !j.needsPreparing() {
 			f.add(j, 1)
-			if len(g.tokens) > 0 {
+			if len(g.Tokens) > 0 {
 				s.addDrafts(f, j, g)
 			}
 			decodes--

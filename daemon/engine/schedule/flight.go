@@ -6,6 +6,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule/speculate"
 )
 
 // flight is a batch under way. Flights are used again, so that a step allocates next to nothing.
@@ -23,10 +24,9 @@ type part struct {
 	job    *job
 	first  int // index of the first row
 	rows   int
-	sample bool    // the last row brings a token, and so may the drafts
-	drafts int     // rows at the end that are guesses
-	asked  bool    // the guesses are the Guesser's
-	spare  []int32 // what else could have been guessed
+	sample bool // the last row brings a token, and so may the drafts
+	drafts int  // rows at the end that are guesses
+	guess  speculate.Guess
 }
 
 // newFlight takes an unused flight.
@@ -170,7 +170,7 @@ func (p part) results(out *engine.Output, at int) (n int) {
 func (s *Scheduler) measure(f *flight) {
 	rows := len(f.batch.Rows)
 	if f.passage.Err == nil && s.speculates && len(f.parts) == 1 && f.parts[0].sample && rows == 1+f.parts[0].drafts {
-		s.guessing.learn(time.Since(f.sent), f.parts[0].drafts)
+		s.guesses.Stepped(time.Since(f.sent), f.parts[0].drafts)
 	}
 	if f.passage.Err != nil || rows < minChunk {
 		return

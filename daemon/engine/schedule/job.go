@@ -7,6 +7,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule/speculate"
 )
 
 // penaltyWindow is how many tokens of the prompt the repetition penalties see when the job does not say.
@@ -25,23 +26,20 @@ type job struct {
 	full   atomic.Bool        // the scheduler waits for room in out
 	cut    atomic.Bool        // what is left in out is not to be emitted
 
-	slot        *slot
-	tokens      []int32 // the prompt, then every token generated
-	prompt      int     // length of the prompt
-	cached      int     // tokens of the prompt found in the KV cache
-	sent        int     // tokens sent into the chain
-	sure        int     // tokens known to be in the KV cache of every window
-	abortable   int     // batches under way that end when the caller goes
-	prepared    bool    // the sampler is set, or on its way
-	preparing   bool    // rows wait until the sampler is known to be good
-	suspect     bool    // a batch failed in a way that leaves the KV cache of the slot unknown
-	hungry      bool    // it waits for room in the KV cache
-	odds        float64 // that a token which is guessed by the text is right
-	read        int     // tokens that the Guesser has read
-	unguessable string  // name of the Guesser that cannot follow the job
-	key         string  // what the Guesser knows the job by
-	turn        uint64  // when rows of the job last went into a batch
-	stall       *time.Timer
+	slot      *slot
+	tokens    []int32 // the prompt, then every token generated
+	prompt    int     // length of the prompt
+	cached    int     // tokens of the prompt found in the KV cache
+	sent      int     // tokens sent into the chain
+	sure      int     // tokens known to be in the KV cache of every window
+	abortable int     // batches under way that end when the caller goes
+	prepared  bool    // the sampler is set, or on its way
+	preparing bool    // rows wait until the sampler is known to be good
+	suspect   bool    // a batch failed in a way that leaves the KV cache of the slot unknown
+	hungry    bool    // it waits for room in the KV cache
+	guessed   speculate.Reply
+	turn      uint64 // when rows of the job last went into a batch
+	stall     *time.Timer
 
 	ended   bool
 	reason  string // why it ended well
@@ -57,7 +55,7 @@ func newJob(ctx context.Context, request engine.Job, buffer int) *job {
 		limit:     request.MaxTokens,
 		out:       make(chan engine.Sample, buffer),
 		prompt:    len(request.Prompt),
-		odds:      firstOdds,
+		guessed:   speculate.NewReply(request.Requester),
 		tokens:    append(make([]int32, 0, len(request.Prompt)+min(request.MaxTokens, buffer)), request.Prompt...),
 	}
 	if j.sampler.History == nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/bell"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/schedule/speculate"
 )
 
 // Config says what a Scheduler runs on and how. Only Windows has no default.
@@ -55,6 +56,7 @@ type Scheduler struct {
 	// speculates tells that tokens may be guessed: over a Pipe, where a step is mostly a way, if wrong ones can be
 	// trimmed.
 	speculates bool
+	guesses    *speculate.Speculator // called with the mutex held
 
 	wake    bell.Bell     // something changed for the loop
 	landed  chan *flight  // batches that came out of the chain
@@ -69,10 +71,7 @@ type Scheduler struct {
 	list      []*job    // memory of ready
 	turn      uint64
 	rowTime   time.Duration // measured time of one prefill row in the slowest window; 0 is not known yet
-	guessing  speculation
-	ask       *ask           // the question to the Guesser that counts
-	asks      sync.WaitGroup // all that it has not answered
-	refuse    error          // why no job is taken any more
+	refuse    error         // why no job is taken any more
 	running   bool
 	finished  chan struct{} // closed when Run has ended
 	closeOnce sync.Once
@@ -86,7 +85,7 @@ func New(cfg Config) (*Scheduler, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults(chain.Shape())
-	return &Scheduler{
+	s := &Scheduler{
 		Tokenizer:  cfg.Tokenizer,
 		cfg:        cfg,
 		chain:      chain,
@@ -97,7 +96,9 @@ func New(cfg Config) (*Scheduler, error) {
 		landed:     make(chan *flight, depth),
 		closing:    make(chan struct{}),
 		finished:   make(chan struct{}),
-	}, nil
+	}
+	s.guesses = speculate.New(cfg.Guesser, s.shape.Vocabulary, s.wake.Ring)
+	return s, nil
 }
 
 // Shape implements engine.Runner.
@@ -226,7 +227,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	stop()
 	<-ended
 	s.shut(err)
-	s.asks.Wait() // every job has ended, and its questions with it
+	s.guesses.Wait() // every job has ended, and its questions with it
 	return err
 }
 
