@@ -20,7 +20,7 @@ type Member struct {
 	Role         string      `json:"role"`
 	Self         bool        `json:"self"`           // this PC
 	Since        time.Time   `json:"since"`          // zero for the founder
-	AdmittedBy   core.PeerID `json:"admitted_by"`    // empty for the founder
+	AdmittedBy   string      `json:"admitted_by"`    // its id; empty for the founder
 	Connection   string      `json:"connection"`     // a connection of a peer; empty for this PC
 	ClockOffsetS float64     `json:"clock_offset_s"` // how far its clock is ahead of this one, in seconds
 }

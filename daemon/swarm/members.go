@@ -21,11 +21,13 @@ func (s *Swarm) Members() []admin.Member {
 	delegates := t.changes.standing().delegates
 	for _, id := range t.members.names() {
 		m := admin.Member{NodeID: id, Role: admin.RoleMember, Self: id == t.self, ClockOffsetS: t.notices.offset(id).Round(time.Second).Seconds()}
-		if e, ok := t.book.get(id); ok {
+		if m.Self {
+			m.Nickname = t.cfg.Nickname()
+		} else if e, ok := t.book.get(id); ok {
 			m.Nickname, m.Connection = e.Nickname, e.connection
 		}
 		if a, ok := t.members.admission(id); ok {
-			m.AdmittedBy, m.Since = a.Issuer, a.Time
+			m.AdmittedBy, m.Since = a.Issuer.String(), a.Time
 		}
 		if _, ok := delegates[id]; ok {
 			m.Role = admin.RoleDelegate

@@ -80,7 +80,7 @@ func (n *Node) Members(context.Context) ([]admin.Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []admin.Member{{NodeID: id, Nickname: "attic", Role: admin.RoleMember, AdmittedBy: id, Connection: admin.ConnectionDirect}}, nil
+	return []admin.Member{{NodeID: id, Nickname: "attic", Role: admin.RoleMember, AdmittedBy: id.String(), Connection: admin.ConnectionDirect}}, nil
 }
 
 // PutOut implements admin.Swarm; the only member is Peer.
