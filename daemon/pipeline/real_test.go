@@ -3,8 +3,6 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,20 +10,19 @@ import (
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
-	"github.com/shoal-p2p/shoal/daemon/engine/worker"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
-	"github.com/shoal-p2p/shoal/daemon/identity"
 	"github.com/shoal-p2p/shoal/daemon/pipeline"
-	"github.com/shoal-p2p/shoal/daemon/shard"
 	"github.com/shoal-p2p/shoal/daemon/swarm/swarmtest"
 )
 
 // TestRealWindows compares chains of worker processes on several nodes with the whole model, a small trained one: alone and
 // together, as float32 and half floats, with guesses and without. Half floats may change a text, on some CPUs.
 func TestRealWindows(t *testing.T) {
-	e := realEngine(t)
-	dir, shards := realModel(t, "stories260K-f32.gguf")
+	e := real.Engine(t)
+	path := real.Handed(t, "models", "stories260K-f32.gguf") // the texts of random weights hang on rounding
+	dir, shards := real.Cut(t, path)
 	size := engine.Spec{ModelDir: dir, Context: 4096, Sequences: 16, BatchRows: 64, Threads: 1, ShareCPU: true}
 	at := size
 	at.EndShard = shards
@@ -74,8 +71,9 @@ func TestRealWindows(t *testing.T) {
 // TestRealHostsShareSteps has two hosts generate over the same worker processes, one after the other and at the same time:
 // the texts are those of the whole model, and together the windows step less often.
 func TestRealHostsShareSteps(t *testing.T) {
-	e := &tally{Engine: realEngine(t)}
-	dir, shards := realModel(t, "stories260K-f32.gguf")
+	e := &tally{Engine: real.Engine(t)}
+	path := real.Handed(t, "models", "stories260K-f32.gguf") // the texts of random weights hang on rounding
+	dir, shards := real.Cut(t, path)
 	size := engine.Spec{ModelDir: dir, Context: 8192, Sequences: 16, BatchRows: 64, Threads: 1, ShareCPU: true}
 	at := size
 	at.EndShard = shards
@@ -184,67 +182,10 @@ func realSchedulerWith(t testing.TB, cfg schedule.Config) *schedule.Scheduler {
 	return s
 }
 
-// realEngine builds the worker program, which alone links llama.cpp, and finds the libraries; the test is skipped
-// where they are absent.
-func realEngine(t testing.TB) engine.Engine {
-	t.Helper()
-	runtime := os.Getenv("SHOAL_RUNTIME")
-	if runtime == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Skip(err)
-		}
-		runtime = filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-cpu")
-	}
-	if _, err := os.Stat(runtime); err != nil {
-		t.Skip("no llama.cpp libraries: run packaging/runtime/install.sh or set SHOAL_RUNTIME")
-	}
-	program := filepath.Join(t.TempDir(), "shoal-worker")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../app/worker").CombinedOutput(); err != nil {
-		t.Fatalf("build the worker: %v: %s", err, out)
-	}
-	return worker.New(worker.Config{Program: program, Runtime: runtime, Log: discarded})
-}
-
-// sharedModel is a file that is handed to developers beside the repository.
-func sharedModel(t *testing.T, name string) string {
-	t.Helper()
-	folder := os.Getenv("SHOAL_SHARED")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared")
-	}
-	path := filepath.Join(folder, "models", name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("no shared test data: set SHOAL_SHARED")
-	}
-	return path
-}
-
-// realModel imports a small trained model with every layer in a shard of its own.
-func realModel(t *testing.T, name string) (dir string, shards int) {
-	t.Helper()
-	return imported(t, sharedModel(t, name))
-}
-
-// imported cuts a GGUF file.
-func imported(t testing.TB, path string) (dir string, shards int) {
-	t.Helper()
-	key, err := identity.Open(filepath.Join(t.TempDir(), "identity.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rule := shard.Rule{Number: 1, ShardSize: 1 << 20, MinShards: 64}
-	m, err := shard.NewStore(shard.Config{Dir: t.TempDir(), Key: key, Rule: rule}).Import(t.Context(), shard.Import{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m.Dir, len(m.Manifest.Shards)
-}
-
 // BenchmarkRealTwoHosts measures two hosts with two requests each over one worker process with a thread, which runs a
 // model of some 80 million weights.
 func BenchmarkRealTwoHosts(b *testing.B) {
-	e := realEngine(b)
+	e := real.Engine(b)
 	path := filepath.Join(b.TempDir(), "bench.gguf")
 	err := gguftest.WriteFile(path, gguftest.Config{
 		Layers: 8, Embedding: 1024, Heads: 16, KVHeads: 4, FeedForward: 2816, Vocabulary: 4096, Context: 4096, Weights: gguftest.Q4KM,
@@ -252,7 +193,7 @@ func BenchmarkRealTwoHosts(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	dir, shards := imported(b, path)
+	dir, shards := real.Cut(b, path)
 	s := newSwarm(b, slow(), "stage", "host0", "host1")
 	stage := s.nodes["stage"].windows
 	stage.engine, stage.spec = e, engine.Spec{ModelDir: dir, Context: 8192, Sequences: 16, BatchRows: 512, Threads: 1}

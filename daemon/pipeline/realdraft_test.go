@@ -7,6 +7,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/draft"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
 	"github.com/shoal-p2p/shoal/daemon/pipeline"
 	"github.com/shoal-p2p/shoal/daemon/swarm/swarmtest"
@@ -15,14 +16,14 @@ import (
 // TestRealDraftModel lets a trained model of four bits guess for the same of 32, which runs on two nodes 20 ms away:
 // the replies are the same as without. How much faster they come is logged.
 func TestRealDraftModel(t *testing.T) {
-	e := realEngine(t)
-	dir, shards := realModel(t, "tinystories-656k-f32.gguf")
+	e := real.Engine(t)
+	dir, shards := real.Cut(t, real.Handed(t, "models", "tinystories-656k-f32.gguf"))
 	size := engine.Spec{ModelDir: dir, Context: 2048, Sequences: 4, BatchRows: 64, Threads: 1, ShareCPU: true}
 	at := size
 	at.EndShard = shards
 	whole := load(t, e, at)
 	little := size
-	little.ModelDir, little.EndShard = sharedModel(t, "tinystories-656k-q4_0.gguf"), 1
+	little.ModelDir, little.EndShard = real.Handed(t, "models", "tinystories-656k-q4_0.gguf"), 1
 	small := realScheduler(t, nil, load(t, e, little))
 	guesser := draft.New(draft.Config{
 		Open: func(context.Context) (engine.Runner, func(), error) { return small, func() {}, nil },

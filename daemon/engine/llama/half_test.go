@@ -8,6 +8,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/arch"
 	"github.com/shoal-p2p/shoal/daemon/engine/enginetest"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 	"github.com/shoal-p2p/shoal/daemon/gguf"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
 )
@@ -41,7 +42,7 @@ func TestHalfRowsOfTrainedModels(t *testing.T) {
 	e := engineOf(t)
 	for _, files := range trained {
 		for _, file := range files {
-			dir, layers := cut(t, shared(t, "models", file+".gguf"))
+			dir, layers := real.Cut(t, real.Handed(t, "models", file+".gguf"))
 			out := enginetest.MeasureHalf(t, halfConfig(e, dir, layers, storyPrompts(t, e, dir, layers)))
 			t.Logf("%s: %+v", file, out)
 			if !out.Close() {

@@ -13,12 +13,13 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 	"github.com/shoal-p2p/shoal/daemon/engine/llama"
 )
 
 func stories(t *testing.T) engine.Window {
 	t.Helper()
-	return open(t, small(shared(t, "models", "stories260K-f32.gguf")))
+	return open(t, small(smallModel(t)))
 }
 
 // drawn generates n samples after a prompt, in sequence 0.
@@ -91,7 +92,7 @@ func TestLogprobs(t *testing.T) {
 			t.Fatalf("alternative %d is likelier than the one before", i)
 		}
 	}
-	if len(first.Top) != min(128, all) || sum > 1+1e-9 || sum < 0.9 {
+	if len(first.Top) != min(128, all) || sum > 1+1e-9 || sum < 0.25 {
 		t.Errorf("%d alternatives with a probability of %g together", len(first.Top), sum)
 	}
 	if first.Top[0].Token != first.Token || first.Top[0].Logprob != first.Logprob {
@@ -190,7 +191,7 @@ func TestGrammar(t *testing.T) {
 
 func TestGrammarOfAWindow(t *testing.T) {
 	e := engineOf(t)
-	dir, layers := cut(t, shared(t, "models", "stories260K-f32.gguf"))
+	dir, layers := real.Cut(t, smallModel(t))
 	whole, two := openChain(t, e, dir, []int{0, layers}), openChain(t, e, dir, []int{0, 2, layers})
 	b := engine.Batch{
 		Ops:  []engine.Op{{Kind: engine.OpSampler, Sampler: &engine.Sampler{Sampling: core.Sampling{Grammar: `root ::= " yes" | " no"`}}}},
@@ -243,13 +244,14 @@ func TestBadSamplersAreRefused(t *testing.T) {
 func TestGrammarThatTakesTooLong(t *testing.T) {
 	w := stories(t)
 	slow := engine.Sampler{Sampling: core.Sampling{Grammar: `root ::= "{" [a-z]+ "}"`}}
+	want := text(drawn(t, w, 5, engine.Sampler{}))
 	llama.SetGrammarLimit(w, -time.Second)
 	list := drawn(t, w, 8, slow)
 	if len(list) != 1 || !list[0].Failed || !list[0].End || list[0].Token != -1 {
 		t.Errorf("a grammar without time gives %+v", list)
 	}
-	if got := text(drawn(t, w, 5, engine.Sampler{})); !strings.HasPrefix(got, ", there was a") {
-		t.Errorf("after that the story is %q", got)
+	if got := text(drawn(t, w, 5, engine.Sampler{})); got != want {
+		t.Errorf("after that the story is %q, want %q", got, want)
 	}
 	llama.SetGrammarLimit(w, time.Hour)
 	if got := text(drawn(t, w, 8, slow)); !strings.HasPrefix(got, "{") {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
 )
 
@@ -18,7 +19,7 @@ import (
 const inputEnd = "\n__ggml_vocab_test__\n"
 
 func TestTokenizers(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(shared(t, "vocabs"), "*.gguf"))
+	files, err := filepath.Glob(filepath.Join(real.Handed(t, "vocabs"), "*.gguf"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no vocabularies: %v", err)
 	}
@@ -63,7 +64,7 @@ func readText(t *testing.T, path string) string {
 
 func TestTokenizerOnly(t *testing.T) {
 	dir, _ := random(t, gguftest.Config{Arch: "qwen2"})
-	for _, path := range []string{dir, shared(t, "vocabs", "ggml-vocab-llama-bpe.gguf")} {
+	for _, path := range []string{dir, real.Handed(t, "vocabs", "ggml-vocab-llama-bpe.gguf")} {
 		w := open(t, engine.Spec{ModelDir: path, VocabOnly: true})
 		ctx := context.Background()
 		if _, err := w.Step(ctx, &engine.Batch{}); core.CodeOf(err) != core.CodeUnsupported {
@@ -85,7 +86,7 @@ func TestTokenizerOnly(t *testing.T) {
 }
 
 func TestSpecialTokensOnlyOnRequest(t *testing.T) {
-	w := open(t, engine.Spec{ModelDir: shared(t, "vocabs", "ggml-vocab-llama-bpe.gguf"), VocabOnly: true})
+	w := open(t, engine.Spec{ModelDir: real.Handed(t, "vocabs", "ggml-vocab-llama-bpe.gguf"), VocabOnly: true})
 	ctx := context.Background()
 	const marker = "<|eot_id|>"
 	as, err := w.Tokenize(ctx, marker, false, true)

@@ -12,25 +12,9 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/arch"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
-	"github.com/shoal-p2p/shoal/daemon/identity"
-	"github.com/shoal-p2p/shoal/daemon/shard"
 )
-
-// cut imports a GGUF file with every layer in a shard of its own.
-func cut(t testing.TB, path string) (dir string, layers int) {
-	t.Helper()
-	key, err := identity.Open(filepath.Join(t.TempDir(), "identity.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := shard.NewStore(shard.Config{Dir: t.TempDir(), Key: key, Rule: shard.Rule{Number: 1, ShardSize: 1 << 20, MinShards: 64}})
-	m, err := store.Import(context.Background(), shard.Import{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m.Dir, m.Manifest.Layers
-}
 
 // random makes a model of an architecture with random weights, and cuts it.
 func random(t testing.TB, c gguftest.Config) (dir string, layers int) {
@@ -39,7 +23,7 @@ func random(t testing.TB, c gguftest.Config) (dir string, layers int) {
 	if err := gguftest.WriteFile(path, c); err != nil {
 		t.Fatal(err)
 	}
-	return cut(t, path)
+	return real.Cut(t, path)
 }
 
 // chain is windows in a row that run the same batches.
@@ -197,7 +181,7 @@ func TestRealModelsEqualTheWhole(t *testing.T) {
 	e := engineOf(t)
 	for _, file := range []string{"stories260K-f32", "tinystories-656k-f32", "tinystories-656k-q8_0", "tinystories-656k-q4_0"} {
 		t.Run(file, func(t *testing.T) {
-			dir, layers := cut(t, shared(t, "models", file+".gguf"))
+			dir, layers := real.Cut(t, real.Handed(t, "models", file+".gguf"))
 			testCuts(t, e, dir, cuts(layers, true))
 		})
 	}

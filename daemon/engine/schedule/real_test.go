@@ -2,26 +2,21 @@ package schedule_test
 
 import (
 	"fmt"
-	"log/slog"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule"
-	"github.com/shoal-p2p/shoal/daemon/engine/worker"
-	"github.com/shoal-p2p/shoal/daemon/identity"
-	"github.com/shoal-p2p/shoal/daemon/shard"
 )
 
 // TestRealWindows runs jobs together over worker processes with a small trained model: each must give what it gives
 // alone, however the model is cut, and a second turn must find its first one cached.
 func TestRealWindows(t *testing.T) {
-	e := realEngine(t)
-	dir, shards := realModel(t)
+	e := real.Engine(t)
+	path := real.Handed(t, "models", "stories260K-f32.gguf") // the texts of random weights hang on rounding
+	dir, shards := real.Cut(t, path)
 	prompts := []string{
 		"Once upon a time", "The little dog", "Lily and Tom went to the park. They", "One day, a big red ball",
 		"Mom said", strings.Repeat("The sun was warm and the birds sang. ", 6) + "Then",
@@ -99,49 +94,4 @@ func startReal(t *testing.T, e engine.Engine, spec engine.Spec, windows, shards 
 		}
 	})
 	return s
-}
-
-// realEngine builds the worker program, which alone links llama.cpp, and finds the libraries; the test is skipped
-// where they are absent.
-func realEngine(t *testing.T) engine.Engine {
-	t.Helper()
-	runtime := os.Getenv("SHOAL_RUNTIME")
-	if runtime == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Skip(err)
-		}
-		runtime = filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-cpu")
-	}
-	if _, err := os.Stat(runtime); err != nil {
-		t.Skip("no llama.cpp libraries: run packaging/runtime/install.sh or set SHOAL_RUNTIME")
-	}
-	program := filepath.Join(t.TempDir(), "shoal-worker")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../../app/worker").CombinedOutput(); err != nil {
-		t.Fatalf("build the worker: %v: %s", err, out)
-	}
-	return worker.New(worker.Config{Program: program, Runtime: runtime, Log: slog.New(slog.DiscardHandler)})
-}
-
-// realModel imports a small trained model with every layer in a shard of its own.
-func realModel(t *testing.T) (dir string, shards int) {
-	t.Helper()
-	folder := os.Getenv("SHOAL_SHARED")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "..", "shared")
-	}
-	path := filepath.Join(folder, "models", "stories260K-f32.gguf")
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("no shared test data: set SHOAL_SHARED")
-	}
-	key, err := identity.Open(filepath.Join(t.TempDir(), "identity.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rule := shard.Rule{Number: 1, ShardSize: 1 << 20, MinShards: 64}
-	m, err := shard.NewStore(shard.Config{Dir: t.TempDir(), Key: key, Rule: rule}).Import(t.Context(), shard.Import{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m.Dir, len(m.Manifest.Shards)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
 )
 
@@ -24,7 +25,7 @@ func benchmark(b *testing.B, rows int) {
 			b.Fatal(err)
 		}
 	}
-	dir, shards := cut(b, path)
+	dir, shards := real.Cut(b, path)
 	e := newEngine(b, "llama")
 	for _, threads := range []int{1, 2} {
 		for _, windows := range []int{1, 2, 3} {

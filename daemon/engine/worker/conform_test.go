@@ -1,30 +1,12 @@
 package worker_test
 
 import (
-	"context"
-	"path/filepath"
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/enginetest"
-	"github.com/shoal-p2p/shoal/daemon/identity"
-	"github.com/shoal-p2p/shoal/daemon/shard"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 )
-
-// cut imports a GGUF file with every layer in a shard of its own.
-func cut(t testing.TB, path string) (dir string, shards int) {
-	t.Helper()
-	key, err := identity.Open(filepath.Join(t.TempDir(), "identity.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := shard.NewStore(shard.Config{Dir: t.TempDir(), Key: key, Rule: shard.Rule{Number: 1, ShardSize: 1 << 20, MinShards: 64}})
-	m, err := store.Import(context.Background(), shard.Import{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m.Dir, len(m.Manifest.Shards)
-}
 
 // loadChain loads the shards in dir as windows of about the same size.
 func loadChain(t testing.TB, e engine.Engine, windows, shards int, spec engine.Spec) []engine.Window {
@@ -39,7 +21,8 @@ func loadChain(t testing.TB, e engine.Engine, windows, shards int, spec engine.S
 
 func TestWindowsKeepTheContract(t *testing.T) {
 	e := newEngine(t, "llama")
-	dir, shards := cut(t, shared(t, "models", "stories260K-f32.gguf"))
+	path, _ := real.Model(t)
+	dir, shards := real.Cut(t, path)
 	enginetest.Run(t, enginetest.Config{
 		Windows: []int{1, 2, 3},
 		Open: func(t *testing.T, windows int, spec engine.Spec) []engine.Window {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 	"github.com/shoal-p2p/shoal/daemon/engine/worker"
 )
 
@@ -17,7 +18,7 @@ func vulkanDir(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("SHOAL_RUNTIME_VULKAN")
 	if dir == "" {
-		dir = filepath.Join(filepath.Dir(runtimeDir(t)), "llama.cpp-v0.5.0-linux-x64-vulkan")
+		dir = filepath.Join(filepath.Dir(real.Runtime(t)), "llama.cpp-v0.5.0-linux-x64-vulkan")
 	}
 	if _, err := os.Stat(dir); err != nil {
 		t.Skip("no Vulkan libraries: set SHOAL_RUNTIME_VULKAN")
@@ -41,7 +42,8 @@ func TestVulkan(t *testing.T) {
 	if len(info.Devices) < 2 || !info.Devices[0].GPU && !info.Devices[1].GPU {
 		t.Skip("no Vulkan device")
 	}
-	dir, shards := cut(t, shared(t, "models", "stories260K-f32.gguf"))
+	path, _ := real.Model(t)
+	dir, shards := real.Cut(t, path)
 	want := story(t, loadChain(t, newEngine(t, "llama"), 1, shards, engine.Spec{ModelDir: dir, Context: 512, Sequences: 2, BatchRows: 64, Threads: 1}))
 	for windows := 1; windows <= 2; windows++ {
 		chain := loadChain(t, e, windows, shards, engine.Spec{ModelDir: dir, Context: 512, Sequences: 2, BatchRows: 64, Threads: 1, GPULayers: -1})

@@ -4,12 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/enginetest/real"
 	"github.com/shoal-p2p/shoal/daemon/engine/llama"
 	"github.com/shoal-p2p/shoal/daemon/engine/worker"
 )
@@ -41,41 +40,9 @@ func newEngine(t testing.TB, kind string) *worker.Engine {
 	return worker.New(worker.Config{
 		Program: os.Args[0],
 		Env:     []string{actAs + "=" + kind},
-		Runtime: runtimeDir(t),
+		Runtime: real.Runtime(t),
 		Log:     slog.New(slog.DiscardHandler),
 	})
-}
-
-// runtimeDir is the folder with the llama.cpp libraries; the test is skipped where it is absent.
-func runtimeDir(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("SHOAL_RUNTIME")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Skip(err)
-		}
-		dir = filepath.Join(cache, "shoal", "runtime", "llama.cpp-v0.5.0-linux-x64-cpu")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("no llama.cpp libraries: run packaging/runtime/install.sh or set SHOAL_RUNTIME")
-	}
-	return dir
-}
-
-// shared is a file of the shared test data; the test is skipped where it is absent.
-func shared(t testing.TB, elem ...string) string {
-	t.Helper()
-	dir := os.Getenv("SHOAL_SHARED")
-	if dir == "" {
-		_, file, _, _ := runtime.Caller(0)
-		dir = filepath.Join(filepath.Dir(file), "..", "..", "..", "..", "shared")
-	}
-	path := filepath.Join(append([]string{dir}, elem...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("no shared test data: set SHOAL_SHARED")
-	}
-	return path
 }
 
 func load(t testing.TB, e engine.Engine, spec engine.Spec) engine.Window {
@@ -117,11 +84,16 @@ func story(t *testing.T, chain []engine.Window) string {
 }
 
 func TestWorkersTellTheSameStory(t *testing.T) {
-	dir, shards := cut(t, shared(t, "models", "stories260K-f32.gguf"))
+	path, trained := real.Model(t)
+	dir, shards := real.Cut(t, path)
 	e := newEngine(t, "llama")
+	want := ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball."
 	for windows := 1; windows <= 3; windows++ {
 		got := story(t, loadChain(t, e, windows, shards, engine.Spec{ModelDir: dir, Context: 512, Sequences: 4, BatchRows: 128, Threads: 1}))
-		if want := ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball."; got != want {
+		if !trained && windows == 1 {
+			want = got
+		}
+		if got != want {
 			t.Errorf("%d windows tell %q, want %q", windows, got, want)
 		}
 	}
