@@ -74,3 +74,19 @@ func TestErrorsNameThePlace(t *testing.T) {
 		}
 	}
 }
+
+// Rules grow with what a schema repeats, in number or in a pattern; what is made of them is bounded.
+func TestSizeOfAGrammarIsBounded(t *testing.T) {
+	var properties []string
+	for i := range 2500 {
+		properties = append(properties, fmt.Sprintf(`"property%d":{"type":"integer","minimum":%d,"maximum":98765432123456}`, i, i+2))
+	}
+	for name, schema := range map[string]string{
+		"properties": `{"properties":{` + strings.Join(properties, ",") + `}}`,
+		"pattern":    `{"type":"string","pattern":"` + strings.Repeat("a?", 70_000) + `"}`,
+	} {
+		if _, err := grammar.Schema(t.Context(), []byte(schema), grammar.Options{}); core.CodeOf(err) != core.CodeInvalidRequest || !strings.Contains(err.Error(), "grammar made of it") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

@@ -142,3 +142,20 @@ func TestLongTemplatesAreRewrittenOnce(t *testing.T) {
 		t.Errorf("10 times the length takes %.0f times the memory", b/a)
 	}
 }
+
+// What is bounded beside time and memory ends with a reason, at once and wherever it is rendered. Without the bound
+// each of these renders, or says something else.
+func TestStepsAndOutputAreBounded(t *testing.T) {
+	for _, c := range []struct{ name, source, want string }{
+		{"steps", "{% for a in range(2000) %}{% for b in range(600) %}{% if b %}{% endif %}{% endfor %}{% endfor %}", "fuel"},
+		{"output", "{% for a in range(9000) %}" + strings.Repeat("x", 1000) + "{% endfor %}", "too long"},
+		{"source", strings.Repeat("x", 300<<10), "larger than"},
+		{"brackets", "{{ " + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "|length }}", "nested deeper"},
+		{"macros", "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(200) }}", "recursion"},
+		{"tags", strings.Repeat("{{ 1 }}", 4002), "more than 4000 tags"},
+	} {
+		if _, err := render(t, c.source, template.Input{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want a word of %q", c.name, err, c.want)
+		}
+	}
+}
