@@ -2,17 +2,12 @@ package chat
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// Limits of a request.
+// Limits of a request, beside those of core.
 const (
-	maxStops      = 16
-	maxStop       = 256 // bytes
-	maxLogprobs   = 20
-	maxLogitBias  = 1024
 	maxMessages   = 4096
 	maxPromptText = 8 << 20 // bytes
 	maxTools      = 128
@@ -25,8 +20,8 @@ func refuse(param, format string, args ...any) error {
 // validate checks every number and size of a request, since all of them reach the engine.
 func validate(req *core.GenerateRequest, vocabulary int32) error {
 	for _, check := range []error{
-		validateSampling(&req.Sampling, vocabulary),
-		validateStop(req.Stop),
+		req.Sampling.Check(vocabulary),
+		core.CheckStops(req.Stop),
 		validatePrompt(req, vocabulary),
 	} {
 		if check != nil {
@@ -38,47 +33,6 @@ func validate(req *core.GenerateRequest, vocabulary int32) error {
 	}
 	if len(req.Tools) > maxTools {
 		return refuse("tools", "there may be at most %d tools", maxTools)
-	}
-	return nil
-}
-
-func validateSampling(s *core.Sampling, vocabulary int32) error {
-	for _, r := range []struct {
-		name           string
-		v, least, most float64
-	}{
-		{"temperature", s.Temperature, 0, 2},
-		{"top_p", s.TopP, 0, 1},
-		{"min_p", s.MinP, 0, 1},
-		{"top_k", float64(s.TopK), 0, 1 << 20},
-		{"repeat_penalty", s.RepeatPenalty, 0, 2},
-		{"frequency_penalty", s.FrequencyPenalty, -2, 2},
-		{"presence_penalty", s.PresencePenalty, -2, 2},
-		{"top_logprobs", float64(s.TopLogprobs), 0, maxLogprobs},
-	} {
-		if !(r.v >= r.least && r.v <= r.most) { // NaN is in no range
-			return refuse(r.name, "%s must be from %g to %g", r.name, r.least, r.most)
-		}
-	}
-	if len(s.LogitBias) > maxLogitBias {
-		return refuse("logit_bias", "logit_bias may hold at most %d tokens", maxLogitBias)
-	}
-	for token, bias := range s.LogitBias {
-		if token < 0 || token >= vocabulary || !(bias >= -100 && bias <= 100) {
-			return refuse("logit_bias", "logit_bias must give tokens from 0 to %d a number from -100 to 100", vocabulary-1)
-		}
-	}
-	return nil
-}
-
-func validateStop(stops []string) error {
-	if len(stops) > maxStops {
-		return refuse("stop", "there may be at most %d stop strings", maxStops)
-	}
-	for _, s := range stops {
-		if s == "" || len(s) > maxStop || !utf8.ValidString(s) {
-			return refuse("stop", "a stop string must be text of 1 to %d bytes", maxStop)
-		}
 	}
 	return nil
 }

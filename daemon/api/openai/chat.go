@@ -110,7 +110,7 @@ func (in *chatBody) chatSampling() (core.Sampling, error) {
 	}
 	s.Logprobs = in.Logprobs
 	s.TopLogprobs = or(in.TopLogprobs, 0)
-	return s, between("top_logprobs", in.TopLogprobs, 0, maxLogprobs)
+	return s, between("top_logprobs", in.TopLogprobs, 0, core.MaxLogprobs)
 }
 
 func (in *chatBody) limit() (int, error) {

@@ -77,7 +77,7 @@ func (in *completionBody) completionSampling() (core.Sampling, error) {
 	}
 	s.Logprobs = true
 	s.TopLogprobs = *in.Logprobs
-	return s, between("logprobs", in.Logprobs, 0, maxLogprobs)
+	return s, between("logprobs", in.Logprobs, 0, core.MaxLogprobs)
 }
 
 // prompts reads a text, a list of texts, a list of tokens or a list of lists of tokens.

@@ -31,7 +31,7 @@ func checkRequest(t *testing.T, r *Request) {
 		}
 	}
 	if r.Model == "" || len(r.Model) > maxModelName || r.N < 1 || r.N > maxChoices || r.MaxTokens < 0 || r.MaxTokens > maxTokens ||
-		s.TopK < 0 || s.TopLogprobs < 0 || s.TopLogprobs > maxLogprobs || len(r.Stop) > maxStops || len(r.Tools) > maxTools {
+		s.TopK < 0 || s.TopLogprobs < 0 || s.TopLogprobs > core.MaxLogprobs || len(r.Stop) > core.MaxStops || len(r.Tools) > maxTools {
 		t.Fatalf("request %+v", r)
 	}
 	for id, v := range s.LogitBias {

@@ -9,14 +9,10 @@ import (
 
 // Bounds of a request. Each keeps one request from taking the node's memory or time for itself.
 const (
-	maxModelName  = 256
-	maxTokens     = 1 << 20
-	maxChoices    = 16
-	maxStops      = 16
-	maxStopLength = 256
-	maxBiases     = 1024
-	maxLogprobs   = 20
-	maxGrammar    = 1 << 20
+	maxModelName = 256
+	maxTokens    = 1 << 20
+	maxChoices   = 16
+	maxGrammar   = 1 << 20
 )
 
 // What a request gets that does not say how to sample; llama.cpp's own defaults.
@@ -76,18 +72,6 @@ func (l *stopList) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-func (l stopList) check() error {
-	if len(l) > maxStops {
-		return refuse("stop", "stop may hold at most %d strings", maxStops)
-	}
-	for _, s := range l {
-		if s == "" || len(s) > maxStopLength {
-			return refuse("stop", "a stop string must have 1 to %d bytes", maxStopLength)
-		}
-	}
-	return nil
-}
-
 // sampling checks the parameters and returns them in the node's words, with defaults filled in.
 func (p *samplingParams) sampling() (s core.Sampling, err error) {
 	if err := p.check(); err != nil {
@@ -97,7 +81,7 @@ func (p *samplingParams) sampling() (s core.Sampling, err error) {
 	if err != nil {
 		return s, err
 	}
-	return core.Sampling{
+	s = core.Sampling{
 		Temperature:      or(p.Temperature, defaultTemperature),
 		TopK:             or(p.TopK, defaultTopK),
 		TopP:             or(p.TopP, defaultTopP),
@@ -107,20 +91,14 @@ func (p *samplingParams) sampling() (s core.Sampling, err error) {
 		PresencePenalty:  or(p.PresencePenalty, 0),
 		Seed:             foldSeed(p.Seed),
 		LogitBias:        bias,
-	}, nil
+	}
+	return s, s.Check(0)
 }
 
 func (p *samplingParams) check() error {
 	for _, err := range []error{
-		between("temperature", p.Temperature, 0, 2),
-		between("top_p", p.TopP, 0, 1),
-		between("top_k", p.TopK, 0, 1<<20),
-		between("min_p", p.MinP, 0, 1),
-		between("repeat_penalty", p.RepeatPenalty, 0, 2),
-		between("frequency_penalty", p.FrequencyPenalty, -2, 2),
-		between("presence_penalty", p.PresencePenalty, -2, 2),
 		between("n", p.N, 1, maxChoices),
-		p.Stop.check(),
+		core.CheckStops(p.Stop),
 	} {
 		if err != nil {
 			return err
@@ -137,8 +115,8 @@ func (p *samplingParams) check() error {
 
 // logitBias reads token ids from the keys of a JSON object.
 func logitBias(in map[string]float64) (map[int32]float64, error) {
-	if len(in) > maxBiases {
-		return nil, refuse("logit_bias", "logit_bias may hold at most %d tokens", maxBiases)
+	if len(in) > core.MaxLogitBias {
+		return nil, refuse("logit_bias", "logit_bias may hold at most %d tokens", core.MaxLogitBias)
 	}
 	if len(in) == 0 {
 		return nil, nil

@@ -27,8 +27,16 @@ func TestMain(m *testing.M) {
 	if slices.Equal(os.Args[1:], []string{renderer.Argument}) {
 		os.Exit(renderer.Serve(os.Stdin, os.Stdout, os.Exit))
 	}
+	if slices.Equal(os.Args[1:], []string{stuck}) {
+		_, _ = os.Stdout.WriteString("R")
+		time.Sleep(time.Minute)
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m)
 }
+
+// stuck is the argument for a renderer that takes a question and never answers.
+const stuck = "stuck"
 
 func sourceOf(text string) template.Source {
 	return template.Source{Text: text, BOS: "<BOS>", EOS: "<EOS>"}
@@ -127,9 +135,21 @@ func TestTimeOfARenderIsBounded(t *testing.T) {
 	}
 }
 
+// The node does not depend on the renderer's own clock.
+func TestRendererThatNeverAnswers(t *testing.T) {
+	p := renderer.NewProcess(renderer.ProcessConfig{
+		Command: []string{os.Args[0], stuck}, Limits: renderer.Limits{Time: 50 * time.Millisecond, Memory: 1 << 30}, Log: slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := p.Render(ctx, sourceOf("x"), template.Input{}); core.CodeOf(err) != core.CodeTimeout {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A render ends with its client, and another one can be made at once.
 func TestRenderEndsWithItsClient(t *testing.T) {
-	p := process(t, renderer.Limits{Time: time.Hour, Memory: 512 << 20})
+	p := process(t, renderer.Limits{Time: 20 * time.Second, Memory: 512 << 20})
 	endless := sourceOf("{% for a in range(99999) %}{{ range(99999)|list|length }}{% endfor %}")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -141,7 +161,16 @@ func TestRenderEndsWithItsClient(t *testing.T) {
 			}
 		})
 	}
-	wait.Wait()
+	ended := make(chan struct{})
+	go func() {
+		wait.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(8 * time.Second):
+		t.Fatal("it still renders though its clients have left")
+	}
 	if got, err := p.Render(t.Context(), sourceOf("{{ messages[0].content }}"), template.Input{Messages: []core.Message{{Role: "user", Content: "hi"}}}); err != nil || strings.Join(got, "") != "hi" {
 		t.Errorf("got %q, %v", got, err)
 	}
