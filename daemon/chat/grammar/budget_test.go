@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime/metrics"
 	"strings"
 	"testing"
 
@@ -84,9 +85,21 @@ func TestSizeOfAGrammarIsBounded(t *testing.T) {
 	for name, schema := range map[string]string{
 		"properties": `{"properties":{` + strings.Join(properties, ",") + `}}`,
 		"pattern":    `{"type":"string","pattern":"` + strings.Repeat("a?", 70_000) + `"}`,
+		"classes":    `{"type":"string","pattern":"` + strings.Repeat(`[\\pL]?`, 8000) + `"}`,
 	} {
+		before := allocated()
 		if _, err := grammar.Schema(t.Context(), []byte(schema), grammar.Options{}); core.CodeOf(err) != core.CodeInvalidRequest || !strings.Contains(err.Error(), "grammar made of it") {
 			t.Errorf("%s: got %v", name, err)
 		}
+		if made := allocated() - before; made > 150<<20 {
+			t.Errorf("%s: %d MiB were made", name, made>>20)
+		}
 	}
+}
+
+// allocated is what this process has put on its heap so far, in bytes.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }

@@ -41,19 +41,19 @@ func (c *converter) regexp(re *syntax.Regexp, depth int) (string, error) {
 	if depth > maxNesting {
 		return "", invalid("nested too deeply")
 	}
-	if c.size += 8; c.size > maxGrammar {
-		return "", invalid("the grammar made of it is too large")
+	if _, err := c.sized("        "); err != nil { // brackets and what repeats
+		return "", err
 	}
 	switch re.Op {
 	case syntax.OpEmptyMatch:
 		return `""`, nil
 	case syntax.OpLiteral:
-		return literalRunes(re), nil
+		return c.sized(literalRunes(re))
 	case syntax.OpCharClass:
 		if len(re.Rune) == 0 {
 			return "", invalid("a pattern matches nothing")
 		}
-		return class(re.Rune), nil
+		return c.sized(class(re.Rune))
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
 		return c.shared("char"), nil
 	case syntax.OpCapture:
@@ -92,6 +92,14 @@ func (c *converter) regexp(re *syntax.Regexp, depth int) (string, error) {
 		return "", invalid("a pattern matches nothing")
 	}
 	return "", unsupported("pattern: " + quoted(re.String(), maxQuote))
+}
+
+// sized counts a term before it becomes part of a rule: three letters of a pattern may stand for thousands of ranges.
+func (c *converter) sized(term string) (string, error) {
+	if c.size += len(term); c.size > maxGrammar {
+		return "", invalid("the grammar made of it has more than %d bytes", maxGrammar)
+	}
+	return term, nil
 }
 
 // nullable tells whether re matches nothing at all.
