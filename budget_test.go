@@ -32,7 +32,6 @@ var allowances = []allowance{
 	{"daemon/shard/tree_test.go:refused", 8, "it is about to be split"},
 	{"daemon/api.Server", 72, "it is about to be split"},
 	{"daemon/api/apitest.Node", 58, "it is about to be split"},
-	{"daemon/chat/grammar.converter", 38, "it is about to be split"},
 	{"daemon/client.Client", 58, "it is about to be split"},
 	{"daemon/engine/llama.Window", 34, "it is about to be split"},
 	{"daemon/engine/schedule.Scheduler", 51, "it is about to be split"},

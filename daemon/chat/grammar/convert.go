@@ -11,25 +11,33 @@ import (
 
 // converter turns schemas into rules.
 type converter struct {
-	root  any
-	names []string // of the rules, in the order they were asked for
-	rules map[string]string
-	refs  map[string]string   // rule of each $ref
-	same  map[string][]string // rules that are no more than a choice of terms
-	size  int
-	work  budget
+	rules
+	root any
+	refs map[string]string // rule of each $ref
+	work budget
 }
 
 func newConverter(ctx context.Context, root any) *converter {
-	return &converter{work: budget{ctx, maxWork}, root: root, rules: map[string]string{}, refs: map[string]string{}, same: map[string][]string{}}
+	return &converter{
+		rules: rules{bodies: map[string]string{}, same: map[string][]string{}},
+		work:  budget{ctx, maxWork}, root: root, refs: map[string]string{},
+	}
+}
+
+// rules are the rules of a grammar while it grows.
+type rules struct {
+	names  []string // in the order they were asked for
+	bodies map[string]string
+	same   map[string][]string // rules that are no more than a choice of terms
+	size   int
 }
 
 // define adds a rule under a name and returns the name.
-func (c *converter) define(name, body string) (string, error) {
-	if _, ok := c.rules[name]; !ok {
+func (c *rules) define(name, body string) (string, error) {
+	if _, ok := c.bodies[name]; !ok {
 		c.names = append(c.names, name)
 	}
-	c.rules[name] = body
+	c.bodies[name] = body
 	if c.size += len(name) + len(body) + 6; c.size > maxGrammar {
 		return "", invalid("the grammar made of it has more than %d bytes", maxGrammar)
 	}
@@ -37,19 +45,19 @@ func (c *converter) define(name, body string) (string, error) {
 }
 
 // fresh adds a rule with a name of its own.
-func (c *converter) fresh(body string) (string, error) {
+func (c *rules) fresh(body string) (string, error) {
 	return c.define(fmt.Sprintf("r%d", len(c.names)), body)
 }
 
 // choice adds a rule that is one of the terms.
-func (c *converter) choice(terms []string) (string, error) {
+func (c *rules) choice(terms []string) (string, error) {
 	name, err := c.fresh(strings.Join(terms, " | "))
 	c.same[name] = terms
 	return name, err
 }
 
 // checkLoops refuses rules that can be themselves without a byte in between, over which llama.cpp would fall.
-func (c *converter) checkLoops() error {
+func (c *rules) checkLoops() error {
 	const open, done = 1, 2
 	marks := map[string]int{}
 	var visit func(name string) error
@@ -78,13 +86,13 @@ func (c *converter) checkLoops() error {
 }
 
 // shared adds a rule that many share, and those it uses.
-func (c *converter) shared(name string) string {
-	if _, ok := c.rules[name]; ok {
+func (c *rules) shared(name string) string {
+	if _, ok := c.bodies[name]; ok {
 		return name
 	}
 	body := primitives[name]
 	c.names = append(c.names, name)
-	c.rules[name] = body
+	c.bodies[name] = body
 	for _, other := range slices.Sorted(maps.Keys(primitives)) {
 		if uses(body, other) {
 			c.shared(other)
@@ -125,7 +133,7 @@ var primitives = map[string]string{
 var formats = []string{"date", "time", "date-time", "uuid", "email", "ipv4"}
 
 // String writes the grammar, the root rule first.
-func (c *converter) String() string {
+func (c *rules) String() string {
 	var b strings.Builder
 	names := slices.Clone(c.names)
 	slices.SortStableFunc(names, func(x, y string) int {
@@ -138,7 +146,7 @@ func (c *converter) String() string {
 		return 1
 	})
 	for _, name := range names {
-		fmt.Fprintf(&b, "%s ::= %s\n", name, c.rules[name])
+		fmt.Fprintf(&b, "%s ::= %s\n", name, c.bodies[name])
 	}
 	return b.String()
 }
@@ -273,7 +281,7 @@ func (c *converter) anyOf(o *object, key string, depth int) (string, error) {
 }
 
 // constant is a value, or one of several, written out.
-func (c *converter) constant(o *object) (string, error) {
+func (c *rules) constant(o *object) (string, error) {
 	values, ok := o.values["enum"].([]any)
 	if o.has("const") {
 		constant := []any{o.values["const"]}

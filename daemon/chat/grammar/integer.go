@@ -12,7 +12,7 @@ import (
 const maxDigits = 16
 
 // integer is a whole number within bounds.
-func (c *converter) integer(o *object) (string, error) {
+func (c *rules) integer(o *object) (string, error) {
 	low, hasLow, err := bound(o, "minimum", "exclusiveMinimum", 1)
 	if err != nil {
 		return "", err
@@ -52,7 +52,7 @@ func (c *converter) integer(o *object) (string, error) {
 }
 
 // choiceOf adds a rule that is one of the terms, which are no names of rules.
-func (c *converter) choiceOf(terms []string) (string, error) {
+func (c *rules) choiceOf(terms []string) (string, error) {
 	return c.fresh(strings.Join(terms, " | "))
 }
 

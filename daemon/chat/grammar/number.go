@@ -21,7 +21,7 @@ const (
 )
 
 // number is any number within bounds.
-func (c *converter) number(o *object) (string, error) {
+func (c *rules) number(o *object) (string, error) {
 	low, err := edgeOf(o, "minimum", "exclusiveMinimum", 1)
 	if err != nil {
 		return "", err

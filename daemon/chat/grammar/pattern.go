@@ -10,7 +10,7 @@ import (
 
 // pattern turns a regular expression into a term for the inside of a JSON string. As in JSON schema it may match
 // anywhere unless it starts with ^ and ends with $.
-func (c *converter) pattern(p string) (string, error) {
+func (c *rules) pattern(p string) (string, error) {
 	re, err := syntax.Parse(p, syntax.Perl)
 	if err != nil {
 		return "", unsupported("pattern: " + quoted(p, maxQuote))
@@ -37,7 +37,7 @@ func (c *converter) pattern(p string) (string, error) {
 	return before + "(" + strings.Join(append(terms, `""`), " ") + ")" + after, nil
 }
 
-func (c *converter) regexp(re *syntax.Regexp, depth int) (string, error) {
+func (c *rules) regexp(re *syntax.Regexp, depth int) (string, error) {
 	if depth > maxNesting {
 		return "", invalid("nested too deeply")
 	}
@@ -95,7 +95,7 @@ func (c *converter) regexp(re *syntax.Regexp, depth int) (string, error) {
 }
 
 // sized counts a term before it becomes part of a rule: three letters of a pattern may stand for thousands of ranges.
-func (c *converter) sized(term string) (string, error) {
+func (c *rules) sized(term string) (string, error) {
 	if c.size += len(term); c.size > maxGrammar {
 		return "", invalid("the grammar made of it has more than %d bytes", maxGrammar)
 	}

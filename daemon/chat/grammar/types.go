@@ -136,7 +136,7 @@ func (c *converter) otherPair(o *object, schema any, depth int) (string, error) 
 }
 
 // notAmong is a string of plain characters that is none of the names.
-func (c *converter) notAmong(names []string) (string, error) {
+func (c *rules) notAmong(names []string) (string, error) {
 	type node struct {
 		next map[rune]*node
 		end  bool
@@ -194,7 +194,7 @@ func (c *converter) notAmong(names []string) (string, error) {
 
 // members writes the properties in order, those not required optional, and the others behind them. Each place has
 // two rules: with a member before it, which needs a comma, and without.
-func (c *converter) members(named []property, other string) (string, error) {
+func (c *rules) members(named []property, other string) (string, error) {
 	comma := `"," ` + c.shared("ws") + " "
 	after, first := `""`, `""`
 	if other != "" {
@@ -315,7 +315,7 @@ func bounds(o *object, least, greatest string) (low, high int, err error) {
 }
 
 // text is a string, of a length, of a format or after a pattern.
-func (c *converter) text(o *object) (string, error) {
+func (c *rules) text(o *object) (string, error) {
 	low, high, err := bounds(o, "minLength", "maxLength")
 	if err != nil {
 		return "", err
