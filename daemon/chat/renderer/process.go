@@ -117,7 +117,7 @@ func (p *Process) take(ctx context.Context) (r *process, fresh bool, err error) 
 		r.idle.Stop()
 		return r, false, nil
 	}
-	r, err = startRenderer(ctx, p.cfg.Command)
+	r, err = startRenderer(ctx, p.cfg)
 	return r, true, err
 }
 
@@ -154,10 +154,13 @@ type process struct {
 	idle    *time.Timer
 }
 
+// ownMemory is what a Go program maps before it does anything, stacks of threads and reserves included.
+const ownMemory = 512 << 20
+
 // startIn is how long a process may take until it can be asked, on a PC that is busy with a game.
 const startIn = 20 * time.Second
 
-func startRenderer(ctx context.Context, command []string) (_ *process, err error) {
+func startRenderer(ctx context.Context, cfg ProcessConfig) (_ *process, err error) {
 	defer func() {
 		switch {
 		case err == nil:
@@ -167,7 +170,7 @@ func startRenderer(ctx context.Context, command []string) (_ *process, err error
 			err = core.Errorf(core.CodeInternal, "start the renderer of chat templates: %w", err)
 		}
 	}()
-	r := &process{command: exec.Command(command[0], command[1:]...)}
+	r := &process{command: exec.Command(cfg.Command[0], cfg.Command[1:]...)}
 	hide(r.command)
 	if r.in, err = r.command.StdinPipe(); err != nil {
 		return nil, err
@@ -178,6 +181,7 @@ func startRenderer(ctx context.Context, command []string) (_ *process, err error
 	if err := r.command.Start(); err != nil {
 		return nil, err
 	}
+	capMemory(r.command.Process, uint64(2*cfg.Limits.Memory)+ownMemory)
 	wait, cancel := context.WithTimeout(ctx, startIn)
 	defer cancel()
 	stop := context.AfterFunc(wait, r.kill)
@@ -212,7 +216,7 @@ func (r *process) ask(ctx context.Context, frame []byte, limit time.Duration) (*
 		return nil, errCancelled(ctx)
 	case render.Err() != nil || code == exitTime:
 		return nil, errTooSlow()
-	case code == exitMemory:
+	case code == exitMemory || code == exitFatal:
 		return nil, core.Errorf(core.CodeInvalidRequest, "the model's chat template takes more memory than it may")
 	case asked != nil:
 		return nil, errNotAsked

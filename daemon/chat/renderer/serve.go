@@ -21,6 +21,7 @@ const (
 	exitBroken = 1 // the other side sent what is no question
 	exitMemory = 3
 	exitTime   = 4
+	exitFatal  = 2 // Go's own, for a stack or a heap that cannot grow
 )
 
 // maxStack bounds the recursion of a template, in bytes.
@@ -58,6 +59,9 @@ func Serve(in io.Reader, out io.Writer, exit func(code int)) int {
 		debug.SetMemoryLimit(q.Limits.Memory * 3 / 4) // garbage alone must not look like a bomb
 		w.renders <- q.Limits
 		a := reply(&recent, &q)
+		if tooMuch(q.Limits) {
+			exit(exitMemory)
+		}
 		w.renders <- Limits{}
 		frame, err := pack(a)
 		if err != nil {
@@ -98,7 +102,7 @@ func (w *watchdog) run() {
 			case limits = <-w.renders:
 			case now := <-time.After(often):
 				switch {
-				case memoryInUse() > limits.Memory:
+				case tooMuch(limits):
 					w.exit(exitMemory)
 				case now.After(ends):
 					w.exit(exitTime)
@@ -107,6 +111,9 @@ func (w *watchdog) run() {
 		}
 	}
 }
+
+// tooMuch tells whether the process has more memory than it may.
+func tooMuch(l Limits) bool { return memoryInUse() > l.Memory }
 
 // memoryInUse is the memory of the heap's objects and the stacks, in bytes.
 func memoryInUse() int64 {

@@ -1,3 +1,5 @@
+//go:build !linux
+
 package renderer_test
 
 // childrenPeak is not known here.

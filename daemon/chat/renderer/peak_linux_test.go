@@ -1,20 +1,14 @@
-//go:build unix
+//go:build linux
 
 package renderer_test
 
-import (
-	"runtime"
-	"syscall"
-)
+import "syscall"
 
 // childrenPeak is the most memory that any process started here and ended had, in bytes.
 func childrenPeak() int64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u) != nil {
 		return 0
-	}
-	if runtime.GOOS == "darwin" {
-		return int64(u.Maxrss)
 	}
 	return int64(u.Maxrss) << 10
 }
