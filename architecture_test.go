@@ -50,7 +50,7 @@ var layers = []struct {
 	{folder: "daemon/chat/grammar", only: []string{"daemon/core", "daemon/chat/reply"}, reason: "a grammar is made of schemas and notations alone"},
 	{folder: "daemon/chat", only: []string{"daemon/core", "daemon/engine"}, reason: "a conversation becomes tokens and back without a look at models, peers or the API"},
 	{folder: "daemon/router", only: []string{"daemon/core", "daemon/admin", "daemon/memory", "daemon/library", "daemon/chat", "daemon/pipeline", "daemon/plan", "daemon/engine", "daemon/provider", "daemon/config"}, reason: "a request is taken its way without a look at the API or the wiring"},
-	{folder: "daemon/control", never: []string{"daemon/api", "daemon/client", "daemon/chat", "daemon/pipeline", "daemon/shard"}, reason: "what a user asks is answered by the parts, whoever asks"},
+	{folder: "daemon/control", only: []string{"daemon/access", "daemon/admin", "daemon/catalog", "daemon/config", "daemon/core", "daemon/engine/runtime", "daemon/event", "daemon/hardware", "daemon/library", "daemon/memory", "daemon/presence", "daemon/router", "daemon/secret", "daemon/store", "daemon/swarm", "daemon/transfer"}, reason: "what a user asks is answered by the parts, whoever asks"},
 	{folder: "daemon/catalog", only: []string{"daemon/core", "daemon/bell", "daemon/admin", "daemon/library", "daemon/transfer", "daemon/store"}, reason: "which models there are is known without running any"},
 	{folder: "daemon/presence", only: []string{"daemon/core", "daemon/bell", "daemon/hardware", "daemon/config"}, reason: "what is told of this node is gathered through ports"},
 	{folder: "daemon/engine/worker", never: []string{"daemon/engine/llama"}, reason: "the node must start where libffi is absent; only shoal-worker links llama.cpp"},

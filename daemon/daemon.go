@@ -89,7 +89,7 @@ func New(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if cfg.ConfigFile == "" {
 		cfg.ConfigFile = filepath.Join(cfg.DataDir, "config.toml")
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, events: &event.Bus{}, started: time.Now(), quit: make(chan struct{})}
+	n := opening{&Node{cfg: cfg, log: cfg.Log, events: &event.Bus{}, started: time.Now(), quit: make(chan struct{})}}
 	defer func() {
 		if err != nil {
 			n.Close()
@@ -100,11 +100,14 @@ func New(ctx context.Context, cfg Config) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	return n, nil
+	return n.Node, nil
 }
 
+// opening makes the parts of a node, in order.
+type opening struct{ *Node }
+
 // openFolder makes the data folder and takes its lock, which the system frees when the process dies.
-func (n *Node) openFolder(context.Context) error {
+func (n opening) openFolder(context.Context) error {
 	if err := os.MkdirAll(n.path("models"), 0o700); err != nil {
 		return core.Errorf(core.CodeForbidden, "make the data folder: %w", err).WithHint("Choose another with --data-dir.")
 	}
@@ -121,7 +124,7 @@ func (n *Node) openFolder(context.Context) error {
 	return nil
 }
 
-func (n *Node) openSettings(context.Context) error {
+func (n opening) openSettings(context.Context) error {
 	m, err := config.Load(config.Options{File: n.cfg.ConfigFile, Environ: n.cfg.Environ, Flags: n.cfg.Flags})
 	if err != nil {
 		return err
@@ -135,11 +138,11 @@ func (n *Node) openSettings(context.Context) error {
 			n.log.Warn("write settings", "err", err) // a folder that only others may write is fine
 		}
 	}
-	n.setLevel(m.Get().LogLevel)
+	hooks{n.Node}.setLevel(m.Get().LogLevel)
 	return nil
 }
 
-func (n *Node) openState(ctx context.Context) (err error) {
+func (n opening) openState(ctx context.Context) (err error) {
 	if n.identity, err = identity.Open(n.path("identity.key")); err != nil {
 		return err
 	}
@@ -147,7 +150,7 @@ func (n *Node) openState(ctx context.Context) (err error) {
 	return err
 }
 
-func (n *Node) openSecrets(ctx context.Context) error {
+func (n opening) openSecrets(ctx context.Context) error {
 	n.vault = access.Vault(ctx, n.cfg.DataDir, n.cfg.Getenv, n.identity)
 	key, place, err := secret.APIKey(ctx, n.vault, n.cfg.DataDir)
 	if err != nil {
@@ -159,15 +162,15 @@ func (n *Node) openSecrets(ctx context.Context) error {
 }
 
 // assemble makes the parts that need the others.
-func (n *Node) assemble(ctx context.Context) error {
+func (n opening) assemble(ctx context.Context) error {
 	n.hardware = hardware.New(hardware.Config{DataDir: n.cfg.DataDir, Region: func() string { return n.settings.Get().Region }})
 	if n.engine = n.cfg.Engine; n.engine == nil {
-		n.engine = &runtime.Workers{DataDir: n.cfg.DataDir, Set: n.enginePlace, Log: n.log}
+		n.engine = &runtime.Workers{DataDir: n.cfg.DataDir, Set: hooks{n.Node}.enginePlace, Log: n.log}
 	}
-	n.runtime = runtime.NewWatch(n.engine, n.runtimeChanged, n.log)
+	n.runtime = runtime.NewWatch(n.engine, hooks{n.Node}.runtimeChanged, n.log)
 	n.library = library.New(library.Config{
 		Dir: n.path("models"), Store: n.store, Settings: n.settings.Get,
-		Key: n.identity, Events: n.events, Log: n.log, Changed: n.modelsChanged, Damaged: n.shardDamaged,
+		Key: n.identity, Events: n.events, Log: n.log, Changed: hooks{n.Node}.modelsChanged, Damaged: hooks{n.Node}.shardDamaged,
 	})
 	n.memory = memory.New(memory.Config{
 		Library: n.library, Engine: n.engine, Store: n.store, Hardware: n.hardware, Settings: n.settings.Get, Log: n.log,
@@ -181,7 +184,7 @@ func (n *Node) assemble(ctx context.Context) error {
 		Settings: n.settings, Store: n.store, Events: n.events, Hardware: n.hardware, Runtime: n.runtime, Library: n.library, Memory: n.memory,
 		Router: n.router, Catalog: n.catalog, Presence: n.presence, Swarm: n.network.swarm, Downloads: n.network.downloads,
 	})
-	n.settings.Subscribe(n)
+	n.settings.Subscribe(hooks{n.Node})
 	if err := n.library.Scan(ctx); err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 const demoOffered = "demo_offered"
 
 // importDemo imports the built-in model at the first start, if there is no other.
-func (n *Node) importDemo(ctx context.Context) error {
+func (n opening) importDemo(ctx context.Context) error {
 	_, offered, err := n.store.Value(ctx, demoOffered)
 	if err != nil || offered || len(n.cfg.Demo) == 0 || len(n.library.All()) > 0 {
 		return err

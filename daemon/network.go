@@ -6,14 +6,15 @@ import (
 	"slices"
 
 	"github.com/shoal-p2p/shoal/daemon/catalog"
+	"github.com/shoal-p2p/shoal/daemon/chat"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/hardware"
+	"github.com/shoal-p2p/shoal/daemon/library"
 	"github.com/shoal-p2p/shoal/daemon/memory"
 	"github.com/shoal-p2p/shoal/daemon/pipeline"
 	"github.com/shoal-p2p/shoal/daemon/presence"
 	"github.com/shoal-p2p/shoal/daemon/router"
-	"github.com/shoal-p2p/shoal/daemon/shard"
 	"github.com/shoal-p2p/shoal/daemon/swarm"
 	"github.com/shoal-p2p/shoal/daemon/transfer"
 )
@@ -41,7 +42,7 @@ func (n *Node) swarmServices() []service {
 }
 
 // openNetwork makes the parts that need others.
-func (n *Node) openNetwork() (err error) {
+func (n opening) openNetwork() (err error) {
 	set := n.settings.Get()
 	w := &network{}
 	n.network = w
@@ -49,7 +50,7 @@ func (n *Node) openNetwork() (err error) {
 	w.swarm, err = swarm.New(swarm.Config{
 		Identity: n.identity, Vault: n.vault, Store: n.store, Listen: set.P2PListen, Version: n.cfg.Version,
 		Nickname: func() string { return presence.Nickname(n.settings.Get().Nickname) }, Anchors: func() []string { return n.settings.Get().Anchors }, Anchor: set.Anchor,
-		NoMDNS: home, NoPortMap: home, Publish: n.peersChanged, Log: n.log,
+		NoMDNS: home, NoPortMap: home, Publish: hooks{n.Node}.peersChanged, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -64,23 +65,24 @@ func (n *Node) openNetwork() (err error) {
 			return w.downloads.Introduce(ctx, id, manifest)
 		},
 		Changed: func() { n.events.Publish(core.EventModelsChanged, nil) },
-		Foreign: n.foreign,
+		Foreign: hooks{n.Node}.foreign,
 	})
-	disk := shard.NewStore(shard.Config{Dir: n.path("models"), Key: n.identity})
+	disk := n.library.Disk()
 	w.shards = transfer.NewServer(transfer.ServerConfig{
-		Network: w.swarm, Store: disk, LAN: n.onLAN, Report: w.swarm.Judge, Log: n.log,
+		Network: w.swarm, Store: disk, LAN: hooks{n.Node}.onLAN, Report: w.swarm.Judge, Log: n.log,
 		Sound:   func(ctx context.Context, id core.ModelID, index int) bool { return n.library.Sound(ctx, id, index) },
 		Damaged: func(id core.ModelID, index int) { n.library.Suspect(id, index) },
 		Upload:  func() int64 { return bytesPerSecond(n.settings.Get().MaxUploadMbps) },
 	})
 	w.downloads = transfer.New(transfer.Config{
-		Network: w.swarm, Models: disk, Store: n.store, Holders: n.catalog.Sources, Done: n.shardArrived, Report: w.swarm.Judge,
+		Network: w.swarm, Models: disk, Store: n.store, Holders: n.catalog.Sources, Done: hooks{n.Node}.shardArrived, Introduced: hooks{n.Node}.modelIntroduced,
+		Report: w.swarm.Judge, Used: n.library.Usage,
 		Download: func() int64 { return bytesPerSecond(n.settings.Get().MaxDownloadMbps) },
 		Quota:    func() int64 { return n.settings.Get().MaxDiskMB * hardware.MiB }, Events: n.events, Log: n.log,
 	})
-	w.stages = pipeline.NewServer(pipeline.ServerConfig{Network: w.swarm, Windows: windows{n}, Warmer: windows{n}, Log: n.log, Allow: n.presence.AllowStage})
+	w.stages = pipeline.NewServer(pipeline.ServerConfig{Network: w.swarm, Windows: windows{n.Node}, Warmer: windows{n.Node}, Log: n.log, Allow: n.presence.AllowStage})
 	n.router = router.New(router.Config{
-		Models: models{n.library, n.memory}, Acquire: n.acquire, Holders: n.catalog.Holders, Swarm: w.swarm, Stages: w.stages, Settings: n.settings.Get,
+		Models: models{n.library, n.memory}, Acquire: hooks{n.Node}.acquire, Holders: n.catalog.Holders, Swarm: w.swarm, Stages: w.stages, Settings: n.settings.Get,
 		Self: n.presence.Announcement, Pausing: n.presence.Paused, Renderer: n.cfg.Renderer, Log: n.log,
 	})
 	return nil
@@ -95,8 +97,11 @@ func loopback(address string) bool {
 
 func bytesPerSecond(mbps int) int64 { return int64(mbps) * 1_000_000 / 8 }
 
+// hooks are what the parts of a node tell and ask each other through it.
+type hooks struct{ *Node }
+
 // onLAN tells whether a peer was found on the local network.
-func (n *Node) onLAN(id core.PeerID) bool {
+func (n hooks) onLAN(id core.PeerID) bool {
 	for _, p := range n.network.swarm.Peers() {
 		if p.NodeID == id {
 			return p.IsLANPeer
@@ -106,26 +111,33 @@ func (n *Node) onLAN(id core.PeerID) bool {
 }
 
 // peersChanged is told by the swarm that peers came, went or announced something.
-func (n *Node) peersChanged(kind core.EventType, data any) {
+func (n hooks) peersChanged(kind core.EventType, data any) {
 	n.events.Publish(kind, data)
 	n.catalog.Met()
 }
 
 // modelsChanged is told by the library.
-func (n *Node) modelsChanged() {
+func (n hooks) modelsChanged() {
 	n.router.Changed()
 	n.presence.Changed()
 }
 
-// shardArrived is told by the downloads; index -1 is a manifest.
-func (n *Node) shardArrived(id core.ModelID, index int) {
+// modelIntroduced is told by the downloads: the manifest and the header of a model are here.
+func (n hooks) modelIntroduced(id core.ModelID) {
+	if err := n.library.Refresh(context.Background(), id); err != nil {
+		n.log.Warn("take over a manifest that was fetched", "model", id.String(), "err", err)
+	}
+}
+
+// shardArrived is told by the downloads.
+func (n hooks) shardArrived(id core.ModelID, index int) {
 	if err := n.library.Arrived(context.Background(), id, index); err != nil {
 		n.log.Warn("take over what was fetched", "model", id.String(), "err", err)
 	}
 }
 
 // shardDamaged is told by the library: the shard is fetched again if somebody has it.
-func (n *Node) shardDamaged(id core.ModelID, manifest core.Digest, index int) {
+func (n hooks) shardDamaged(id core.ModelID, manifest core.Digest, index int) {
 	if !n.catalog.HasShard(catalog.Version{Model: id, Manifest: manifest}, index) {
 		return
 	}
@@ -135,7 +147,7 @@ func (n *Node) shardDamaged(id core.ModelID, manifest core.Digest, index int) {
 }
 
 // foreign is how many models are known of which nothing is on this disk.
-func (n *Node) foreign() (count int) {
+func (n hooks) foreign() (count int) {
 	for _, m := range n.library.All() {
 		if !slices.Contains(m.Local(), true) {
 			count++
@@ -159,4 +171,21 @@ func (w windows) Warm(ctx context.Context, id core.ModelID, manifest core.Digest
 
 func windowOptions(o pipeline.Options) memory.WindowOptions {
 	return memory.WindowOptions{Context: o.Context, Sequences: o.Sequences, BatchRows: o.BatchRows}
+}
+
+// acquire leases a model, as the chat package wants it.
+func (n hooks) acquire(ctx context.Context, id core.ModelID) (chat.Model, func(), error) {
+	l, err := n.memory.Acquire(ctx, id)
+	if err != nil {
+		return chat.Model{}, nil, err
+	}
+	return chat.Model{
+		Name: l.ID.String(), Runner: l.Runner, Template: l.Text.ChatTemplate, BOS: l.Text.BOS, EOS: l.Text.EOS, Arch: l.Text.Arch,
+	}, l.Release, nil
+}
+
+// models are the models of this PC as the router asks of them, on the disk and in memory.
+type models struct {
+	*library.Library
+	*memory.Memory
 }

@@ -145,13 +145,13 @@ func (n *Node) announceAddress(ctx context.Context) error {
 }
 
 // enginePlace names the worker program and the libraries as the settings do.
-func (n *Node) enginePlace() (program, libraries string) {
+func (n hooks) enginePlace() (program, libraries string) {
 	set := n.settings.Get()
 	return set.WorkerPath, set.RuntimeDir
 }
 
 // runtimeChanged is told by the watch of the runtime: others plan with what this node runs on, and the screen shows it.
-func (n *Node) runtimeChanged(s runtime.Status) {
+func (n hooks) runtimeChanged(s runtime.Status) {
 	if s.State == runtime.Ready {
 		n.hardware.SetRuntime(s.Info)
 	}
@@ -161,7 +161,7 @@ func (n *Node) runtimeChanged(s runtime.Status) {
 }
 
 // VerifyConfig implements config.Subscriber.
-func (n *Node) VerifyConfig(from, to config.Settings) error {
+func (n hooks) VerifyConfig(from, to config.Settings) error {
 	if to.Listen != from.Listen {
 		if err := access.CheckListen(to.Listen); err != nil {
 			return err
@@ -171,12 +171,12 @@ func (n *Node) VerifyConfig(from, to config.Settings) error {
 }
 
 // CommitConfig implements config.Subscriber.
-func (n *Node) CommitConfig(_, to config.Settings) {
+func (n hooks) CommitConfig(_, to config.Settings) {
 	n.router.Resize(to.MaxConcurrentRequests, to.RequestQueue)
 	n.setLevel(to.LogLevel)
 }
 
-func (n *Node) setLevel(word string) {
+func (n hooks) setLevel(word string) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(word)); err == nil && n.cfg.SetLevel != nil {
 		n.cfg.SetLevel(level)

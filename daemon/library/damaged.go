@@ -51,7 +51,7 @@ func (l *Library) deleteDamaged(ctx context.Context, id core.ModelID, unknown er
 	if !ok {
 		return unknown
 	}
-	if err := l.disk().Delete(id); err != nil && core.CodeOf(err) != core.CodeNotFound {
+	if err := l.disk.Delete(id); err != nil && core.CodeOf(err) != core.CodeNotFound {
 		return err
 	}
 	l.mu.Lock()

@@ -27,7 +27,7 @@ func (l *Library) Rescan(ctx context.Context) (admin.Rescanned, error) { return 
 func (l *Library) rescan(ctx context.Context, check bool) (admin.Rescanned, error) {
 	l.looking.Lock()
 	defer l.looking.Unlock()
-	opened, problems, err := l.disk().Scan()
+	opened, problems, err := l.disk.Scan()
 	if err != nil {
 		return admin.Rescanned{}, err
 	}
@@ -227,7 +227,7 @@ func (l *Library) DeleteModel(ctx context.Context, id core.ModelID) error {
 	if err := l.memory.Free(ctx, m); err != nil {
 		return err
 	}
-	if err := l.disk().Delete(id); err != nil && core.CodeOf(err) != core.CodeNotFound {
+	if err := l.disk.Delete(id); err != nil && core.CodeOf(err) != core.CodeNotFound {
 		return err
 	}
 	l.remove(m)
@@ -258,7 +258,7 @@ func (l *Library) DeleteShard(ctx context.Context, id core.ModelID, index int) e
 		return err
 	}
 	l.memory.FreeShard(m, index)
-	opened, err := l.disk().Open(id)
+	opened, err := l.disk.Open(id)
 	if err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func (l *Library) DeleteShard(ctx context.Context, id core.ModelID, index int) e
 func (l *Library) Refresh(ctx context.Context, id core.ModelID) error {
 	l.looking.Lock()
 	defer l.looking.Unlock()
-	opened, err := l.disk().Open(id)
+	opened, err := l.disk.Open(id)
 	if err != nil {
 		return err
 	}

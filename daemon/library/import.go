@@ -94,8 +94,8 @@ func (l *Library) Import(ctx context.Context, path string, windows int, progress
 }
 
 func (l *Library) importFile(ctx context.Context, id core.ModelID, path string, windows int, progress func(core.Progress)) error {
-	opened, err := l.disk().Import(ctx, shard.Import{
-		ID: id, Path: path, Swap: func(swap func() error) error { return l.swap(ctx, id, swap) },
+	opened, err := l.disk.Import(ctx, shard.Import{
+		ID: id, Path: path, Rule: l.rule(), Swap: func(swap func() error) error { return l.swap(ctx, id, swap) },
 		Progress: func(done, total int64) {
 			p := l.imports.advance(id, done, total)
 			if progress != nil {
@@ -159,7 +159,7 @@ func (l *Library) Export(ctx context.Context, id core.ModelID, path string, prog
 	if _, err := l.Find(id); err != nil {
 		return err
 	}
-	opened, err := l.disk().Open(id)
+	opened, err := l.disk.Open(id)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,7 @@ type Memory interface {
 // Library holds the models. It is safe for concurrent use.
 type Library struct {
 	cfg    Config
+	disk   *shard.Store
 	memory Memory
 	work   sync.WaitGroup  // shards being read again; only added to while Run runs
 	ctx    context.Context // of the work; ended by Run
@@ -80,7 +81,10 @@ type Library struct {
 func New(cfg Config) *Library {
 	ctx, stop := context.WithCancel(context.Background())
 	cfg.ScrubEvery = cmp.Or(cfg.ScrubEvery, scrubEvery)
-	return &Library{cfg: cfg, ctx: ctx, stop: stop, models: map[core.ModelID]*Model{}, damaged: map[core.ModelID]error{}, readers: make(chan struct{}, 2)}
+	return &Library{
+		cfg: cfg, disk: shard.NewStore(shard.Config{Dir: cfg.Dir, Key: cfg.Key}), ctx: ctx, stop: stop,
+		models: map[core.ModelID]*Model{}, damaged: map[core.ModelID]error{}, readers: make(chan struct{}, 2),
+	}
 }
 
 // Attach names whoever keeps models in memory. It is called once, before Scan.
@@ -88,7 +92,7 @@ func (l *Library) Attach(m Memory) { l.memory = m }
 
 // Run cleans the folder and reads shards that were not looked at for long, until ctx ends.
 func (l *Library) Run(ctx context.Context) error {
-	if err := l.disk().Clean(); err != nil {
+	if err := l.disk.Clean(); err != nil {
 		l.cfg.Log.Warn("clean models folder", "err", err)
 	}
 	l.scrub(ctx)
@@ -109,11 +113,14 @@ func (l *Library) spawn(fn func()) {
 	}
 }
 
-// disk is the folder of models, with the shard size that is set now.
-func (l *Library) disk() *shard.Store {
+// Disk is the folder of models, for whoever gives and fetches shards. Nobody else opens it.
+func (l *Library) Disk() *shard.Store { return l.disk }
+
+// rule is how an import cuts a file, by the shard size that is set now.
+func (l *Library) rule() shard.Rule {
 	rule := shard.DefaultRule()
 	rule.ShardSize = l.cfg.Settings().ShardSizeMB * hardware.MiB
-	return shard.NewStore(shard.Config{Dir: l.cfg.Dir, Key: l.cfg.Key, Rule: rule})
+	return rule
 }
 
 // All returns the models in order of their ids.

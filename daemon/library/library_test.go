@@ -18,6 +18,7 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/event"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
 	"github.com/shoal-p2p/shoal/daemon/identity"
+	"github.com/shoal-p2p/shoal/daemon/shard"
 	"github.com/shoal-p2p/shoal/daemon/store"
 )
 
@@ -129,7 +130,7 @@ func TestDamagedModelIsListedReplacedAndDeleted(t *testing.T) {
 		must(t, err)
 	}
 	l = furnish(t, t.TempDir())
-	l.cfg.Dir = filepath.Join(dir, "models")
+	l.disk = shard.NewStore(shard.Config{Dir: filepath.Join(dir, "models"), Key: l.cfg.Key})
 	damage()
 	if list := l.Damaged(); len(list) != 1 || list[0].ID != id || list[0].Reason == "" {
 		t.Fatalf("damaged: %+v", list)
@@ -140,7 +141,7 @@ func TestDamagedModelIsListedReplacedAndDeleted(t *testing.T) {
 		t.Errorf("after importing it again: %v, %+v", err, l.Damaged())
 	}
 	l = furnish(t, t.TempDir())
-	l.cfg.Dir = filepath.Join(dir, "models")
+	l.disk = shard.NewStore(shard.Config{Dir: filepath.Join(dir, "models"), Key: l.cfg.Key})
 	damage()
 	must(t, l.DeleteModel(t.Context(), id))
 	if _, err := os.Stat(filepath.Dir(manifest)); !os.IsNotExist(err) || len(l.Damaged()) > 0 {

@@ -20,6 +20,7 @@ type Import struct {
 	ID       core.ModelID            // the zero value makes the id from the file's name
 	Path     string                  // a GGUF file; it is left as it is
 	Source   *Source                 // where the file came from, if that is known
+	Rule     Rule                    // how the file is cut; the zero value is the Store's
 	Progress func(done, total int64) // called from one goroutine, once per chunk; may be nil
 	// Swap is called when the file takes the place of a damaged folder, with all of it cut: it calls swap when nobody
 	// has files of that folder open. nil calls swap at once.
@@ -34,6 +35,9 @@ type Import struct {
 func (s *Store) Import(ctx context.Context, in Import) (*Model, error) {
 	if in.Progress == nil {
 		in.Progress = func(int64, int64) {}
+	}
+	if in.Rule == (Rule{}) {
+		in.Rule = s.cfg.Rule
 	}
 	if in.Swap == nil {
 		in.Swap = func(swap func() error) error { return swap() }
@@ -113,13 +117,13 @@ func (j *job) inspect(id core.ModelID) (err error) {
 	if n, ok := j.file.Uint("split.count"); ok && n > 1 {
 		return core.Errorf(core.CodeUnsupported, "the file is one of %d parts; join them with llama-gguf-split first", n)
 	}
-	if j.plan, err = layOut(j.file, j.store.cfg.Rule); err != nil {
+	if j.plan, err = layOut(j.file, j.in.Rule); err != nil {
 		return err
 	}
 	if err := j.plan.checkLayers(j.file); err != nil {
 		return err
 	}
-	if j.manifest, err = describe(j.file, j.plan, j.store.cfg.Rule, j.info.Size()); err != nil {
+	if j.manifest, err = describe(j.file, j.plan, j.in.Rule, j.info.Size()); err != nil {
 		return err
 	}
 	j.header = make([]byte, j.file.DataOffset)

@@ -24,7 +24,7 @@ const progressFile = "import.json"
 // resume opens the stage. What it holds of another file, or of this one before it changed, is thrown away.
 func (j *job) resume() (*progress, error) {
 	want := progress{
-		Size: j.info.Size(), Time: j.info.ModTime().UTC(), Header: j.manifest.HeaderHash, Rule: j.store.cfg.Rule,
+		Size: j.info.Size(), Time: j.info.ModTime().UTC(), Header: j.manifest.HeaderHash, Rule: j.in.Rule,
 		Roots: make([]core.Digest, len(j.manifest.Shards)),
 	}
 	var got progress

@@ -22,14 +22,15 @@ type Config struct {
 	Models  *shard.Store
 	Store   *store.Store
 	// Holders lists who has shards of a cut, as far as the swarm knows now.
-	Holders func(core.ModelID, core.Digest) []Holder
-	// Done is called when a shard is here, and once with index -1 when a model's manifest is. It may be nil.
-	Done     func(model core.ModelID, index int)
-	Report   func(core.PeerID, core.Conduct) // what peers did; may be nil
-	Download func() int64                    // cap in bytes a second over all far sources; nil or 0 is none
-	Quota    func() int64                    // bytes that models may take of the disk; nil or 0 is no limit
-	Events   *event.Bus
-	Log      *slog.Logger
+	Holders    func(core.ModelID, core.Digest) []Holder
+	Done       func(model core.ModelID, index int) // called when a shard is here; may be nil
+	Introduced func(model core.ModelID)            // called when a model's manifest and header are here; may be nil
+	Report     func(core.PeerID, core.Conduct)     // what peers did; may be nil
+	Download   func() int64                        // cap in bytes a second over all far sources; nil or 0 is none
+	Quota      func() int64                        // bytes that models may take of the disk; nil or 0 is no limit
+	Used       func() int64                        // bytes that they take, without what is being fetched; asked with Quota
+	Events     *event.Bus
+	Log        *slog.Logger
 }
 
 func (c *Config) report(peer core.PeerID, act core.Conduct) {
@@ -160,6 +161,9 @@ func (m *Manager) Add(ctx context.Context, id core.ModelID, manifest core.Digest
 	if err := m.load(ctx); err != nil {
 		return err
 	}
+	if i := slices.IndexFunc(shards, func(i int) bool { return i < 0 }); i >= 0 {
+		return core.Errorf(core.CodeInvalidRequest, "model %s has no shard %d", id, shards[i])
+	}
 	if shards == nil {
 		shards = []int{store.AllShards}
 	}
@@ -171,9 +175,6 @@ func (m *Manager) Add(ctx context.Context, id core.ModelID, manifest core.Digest
 	}
 	var list []store.Download
 	for _, i := range shards {
-		if i < store.AllShards {
-			return core.Errorf(core.CodeInvalidRequest, "model %s has no shard %d", id, i)
-		}
 		if t := m.tasks[id]; t != nil && t.rows[i] != nil && t.rows[i].State == core.DownloadQueued {
 			continue
 		}

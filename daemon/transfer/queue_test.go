@@ -107,15 +107,16 @@ func TestNoRoom(t *testing.T) {
 	full := func(c *Config) {
 		c.Models = disk(filepath.Join(t.TempDir(), "models"), func(s *shard.Config) { s.Space = func(string) (int64, error) { return 70 << 20, nil } })
 	}
-	quota := func(c *Config) { c.Quota = func() int64 { return 20 << 20 } }
+	quota := func(c *Config) { c.Quota, c.Used = func() int64 { return 20 << 20 }, func() int64 { return 0 } }
+	taken := func(c *Config) { c.Quota, c.Used = func() int64 { return 1 << 40 }, func() int64 { return 1<<40 - 1 } }
 	broken := func(c *Config) {
 		c.Models = disk(filepath.Join(t.TempDir(), "models"), func(s *shard.Config) { s.Space = func(string) (int64, error) { return 0, errors.New("no disk") } })
 	}
-	for name, change := range map[string]func(*Config){"disk": full, "quota": quota, "broken": broken} {
+	for name, change := range map[string]func(*Config){"disk": full, "quota": quota, "taken": taken, "broken": broken} {
 		c, _ := pair(t, t.TempDir(), 0, change)
 		background(t, c.Run)
 		c.add(t)
-		c.await(t, core.DownloadFailed)
+		eventually(t, name, 20*time.Second, func() bool { return c.state() == core.DownloadFailed || c.state() == core.DownloadDone })
 		if d := c.List()[0]; d.Error == "" || d.DownloadedBytes != 0 {
 			t.Errorf("%s: %+v", name, d)
 		}

@@ -3,10 +3,7 @@ package transfer
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -179,12 +176,11 @@ func (m *Manager) checkSpace(t *task, model *shard.Model, wanted []int) error {
 	if m.cfg.Quota == nil || m.cfg.Quota() <= 0 {
 		return nil
 	}
-	used, err := m.used()
-	if err == nil && used+need > m.cfg.Quota() {
-		err = core.Errorf(core.CodeDiskFull, "%d bytes more than models may take of the disk are needed for %s", used+need-m.cfg.Quota(), t.id).
+	if used := m.cfg.Used(); used+need > m.cfg.Quota() {
+		return core.Errorf(core.CodeDiskFull, "%d bytes more than models may take of the disk are needed for %s", used+need-m.cfg.Quota(), t.id).
 			WithHint("Delete models, or raise max_disk_mb in the settings.")
 	}
-	return err
+	return nil
 }
 
 // promised is what other tasks are still to write.
@@ -202,26 +198,6 @@ func (m *Manager) promised(except *task) (n int64) {
 		t.fetch.mu.Unlock()
 	}
 	return n
-}
-
-// used is what whole files of models take. Those that are being written have holes, and are counted by what they will
-// take.
-func (m *Manager) used() (n int64, err error) {
-	root := filepath.Dir(m.cfg.Models.ModelDir(core.ModelID{}) + "x")
-	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || !d.Type().IsRegular() || filepath.Ext(path) == ".part" {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			n += info.Size()
-		}
-		return nil
-	})
-	return n, err
 }
 
 // model opens a model, or first gets its manifest and header from whoever has them.
@@ -250,8 +226,8 @@ func (m *Manager) model(ctx context.Context, id core.ModelID, digest core.Digest
 			}
 			model, err := m.introduce(ctx, h, id, digest)
 			if err == nil {
-				if m.cfg.Done != nil {
-					m.cfg.Done(id, store.AllShards)
+				if m.cfg.Introduced != nil {
+					m.cfg.Introduced(id)
 				}
 				return model, nil
 			}
