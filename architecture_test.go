@@ -41,6 +41,7 @@ var layers = []struct {
 	{folder: "daemon/api", never: []string{"daemon/library", "daemon/store", "daemon/engine", "daemon/shard", "daemon/client"}, reason: "the API serves an interface, not the parts behind it"},
 	{folder: "daemon/access", only: []string{"daemon/core", "daemon/atomicfile", "daemon/identity", "daemon/secret"}, reason: "how to reach a node is known without one"},
 	{folder: "daemon/engine/schedule/speculate", only: []string{"daemon/core", "daemon/engine"}, reason: "what to guess is decided without a look at the schedule"},
+	{folder: "daemon/engine/mean", std: true, only: []string{}, reason: "an average knows nothing of what is measured"},
 	{folder: "daemon/engine/gbnf", only: []string{"daemon/core"}, reason: "what a grammar costs is known without an engine"},
 	{folder: "daemon/engine/frame", only: []string{"daemon/core", "daemon/engine", "daemon/engine/half"}, reason: "the form of a batch is the same in whatever frame it travels"},
 	{folder: "daemon/engine/runtime", only: []string{"daemon/core", "daemon/engine"}, reason: "finding and watching the libraries knows nothing of models or settings"},

@@ -11,6 +11,9 @@ import (
 const (
 	MaxTop  = 128  // alternatives that are reported with a token
 	maxBias = 4096 // tokens
+
+	// PenaltyWindow is how many tokens of the prompt the repetition penalties see when a job does not say.
+	PenaltyWindow = 64
 )
 
 // Check refuses a sampler with a value that is out of range, or a grammar that costs too much. The error has code

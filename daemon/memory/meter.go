@@ -7,6 +7,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/mean"
 )
 
 // A prompt's chunk counts as a measure of prefill from so many rows on.
@@ -46,18 +47,10 @@ func (m *meter) add(rows int, took time.Duration) {
 	defer m.mu.Unlock()
 	switch {
 	case rows == 1:
-		m.token = blend(m.token, took)
+		m.token = mean.Time(m.token, took, 8)
 	case rows >= prefillRows:
-		m.row = blend(m.row, took/time.Duration(rows))
+		m.row = mean.Time(m.row, took/time.Duration(rows), 8)
 	}
-}
-
-// blend lets a new measure count for an eighth.
-func blend(old, now time.Duration) time.Duration {
-	if old == 0 {
-		return max(now, 1)
-	}
-	return max(old+(now-old)/8, 1)
 }
 
 // speed is what was measured; it is false until a token was decoded.

@@ -58,7 +58,7 @@ func (g *generation) rest() engine.Job {
 	j.Prompt = slices.Concat(g.job.Prompt, g.tokens)
 	j.MaxTokens = max(1, g.limit-n)
 	if j.Sampler.History == nil {
-		j.Sampler.History = g.job.Prompt[max(0, len(g.job.Prompt)-penaltyWindow):]
+		j.Sampler.History = g.job.Prompt[max(0, len(g.job.Prompt)-engine.PenaltyWindow):]
 	}
 	j.Sampler.Accepted = slices.Concat(j.Sampler.Accepted, g.tokens)
 	if seed := j.Sampler.Seed; seed != nil {

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"slices"
 	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/engine/mean"
 )
 
 const (
@@ -47,10 +49,10 @@ func (p *patience) waited(met bool) {
 func (p *patience) learn(sessions, rows int, took time.Duration) {
 	each := took / time.Duration(rows)
 	if sessions > 1 {
-		p.shared = smooth(p.shared, each)
+		p.shared = mean.Time(p.shared, each, 4)
 		return
 	}
-	p.own, p.step = smooth(p.own, each), smooth(p.step, took)
+	p.own, p.step = mean.Time(p.own, each, 4), mean.Time(p.step, took, 4)
 }
 
 // wait is that of one step.
@@ -83,12 +85,4 @@ func (st *station) linger(parts []part, missing int) bool {
 	}
 	w.since = time.Time{}
 	return false
-}
-
-// smooth lets a new measure count for a quarter. It is never 0.
-func smooth(old, now time.Duration) time.Duration {
-	if old == 0 {
-		return max(now, 1)
-	}
-	return max((3*old+now)/4, 1)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/mean"
 )
 
 const (
@@ -264,7 +265,7 @@ func (st *station) pass(ctx context.Context, b *engine.Batch, sessions int) (*en
 		return nil, took, core.Errorf(core.CodeEngineCrashed, "the window gave %d floats, want %d", len(out.Hidden), want)
 	}
 	if rows >= leastPart {
-		st.rowTime = smooth(st.rowTime, took/time.Duration(rows))
+		st.rowTime = mean.Time(st.rowTime, took/time.Duration(rows), 4)
 	}
 	if rows > 0 && rows <= leastPart*sessions && !b.Embed {
 		st.patience.learn(sessions, rows, took)

@@ -19,11 +19,10 @@ const (
 	excludeFor   = 20 * time.Second // how long a lost peer is not asked again
 	// quickFailure is how soon a chain must fail to be built for another attempt before a peer is blamed. One that has
 	// started again is called over the connection to its earlier life, which only then turns out to be dead.
-	quickFailure  = time.Second
-	firstRetry    = 100 * time.Millisecond
-	maxRetry      = 3 * time.Second
-	maxFruitless  = 5 // chains lost in a row without a token in between, after which a job gives up
-	penaltyWindow = 64
+	quickFailure = time.Second
+	firstRetry   = 100 * time.Millisecond
+	maxRetry     = 3 * time.Second
+	maxFruitless = 5 // chains lost in a row without a token in between, after which a job gives up
 )
 
 // Planner chooses chains.

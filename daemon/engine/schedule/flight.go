@@ -6,6 +6,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/engine"
+	"github.com/shoal-p2p/shoal/daemon/engine/mean"
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule/speculate"
 )
 
@@ -175,12 +176,7 @@ func (s *Scheduler) measure(f *flight) {
 	if f.passage.Err != nil || rows < minChunk {
 		return
 	}
-	took := max(1, f.passage.Slowest/time.Duration(rows))
-	if s.rowTime == 0 {
-		s.rowTime = took
-		return
-	}
-	s.rowTime = (3*s.rowTime + took) / 4
+	s.rowTime = mean.Time(s.rowTime, f.passage.Slowest/time.Duration(rows), 4)
 }
 
 // sampled hands a token to the job's caller. There is room for it: a blocked job sends no rows.

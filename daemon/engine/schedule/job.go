@@ -10,9 +10,6 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine/schedule/speculate"
 )
 
-// penaltyWindow is how many tokens of the prompt the repetition penalties see when the job does not say.
-const penaltyWindow = 64
-
 // job is one request. The scheduler's mutex guards it, but for ctx, out and cut.
 type job struct {
 	requester string
@@ -59,7 +56,7 @@ func newJob(ctx context.Context, request engine.Job, buffer int) *job {
 		tokens:    append(make([]int32, 0, len(request.Prompt)+min(request.MaxTokens, buffer)), request.Prompt...),
 	}
 	if j.sampler.History == nil {
-		j.sampler.History = request.Prompt[max(0, len(request.Prompt)-penaltyWindow):]
+		j.sampler.History = request.Prompt[max(0, len(request.Prompt)-engine.PenaltyWindow):]
 	}
 	j.ctx, j.cancel = context.WithCancel(ctx)
 	return j

@@ -1,6 +1,10 @@
 package speculate
 
-import "time"
+import (
+	"time"
+
+	"github.com/shoal-p2p/shoal/daemon/engine/mean"
+)
 
 const (
 	probeEvery = 32 // steps between guesses that are not thought worth it, to see whether they are now
@@ -35,22 +39,12 @@ func (p *rates) step(took time.Duration, guesses int) {
 	if guesses == 0 {
 		return
 	}
-	row := max(1, (took-p.alone)/time.Duration(guesses))
-	if p.row == 0 {
-		p.row = row
-		return
-	}
-	p.row += (row - p.row) / 4
+	p.row = mean.Time(p.row, max(1, (took-p.alone)/time.Duration(guesses)), 4)
 }
 
 // answer takes in how long the Guesser took for so many tokens.
 func (p *rates) answer(took time.Duration, tokens int) {
-	each := max(1, took/time.Duration(tokens))
-	if p.each == 0 {
-		p.each = each
-		return
-	}
-	p.each += (each - p.each) / 8
+	p.each = mean.Time(p.each, took/time.Duration(tokens), 8)
 }
 
 // best is how many of at most n guesses bring the most tokens in a nanosecond, and how many that are. each is the time
