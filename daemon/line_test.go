@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -123,5 +124,32 @@ func TestOneProgramDoesNotHoldUpTheNext(t *testing.T) {
 	t.Logf("%d answers before it", before)
 	if before > 150 { // ten ran already; some are answered while its own answer is on the way
 		t.Errorf("%d requests of the busy program were answered first", before)
+	}
+}
+
+// TestRequestIsCountedOnce holds what a monitor reads against what the stats say.
+func TestRequestIsCountedOnce(t *testing.T) {
+	h := run(t, setup(t, t.TempDir()))
+	if status := h.ask("test"); status != 200 {
+		t.Fatalf("status %d", status)
+	}
+	res, err := http.Get(h.base + "/metrics")
+	must(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	must(t, err)
+	s, err := h.Stats(t.Context())
+	must(t, err)
+	for _, want := range []string{
+		"gen_ai_server_time_to_first_token_seconds_count 1\n",
+		fmt.Sprintf("shoal_tokens_total{kind=\"completion\"} %d\n", s.Inference.TokensGenerated),
+		"shoal_active_generations 0\n",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if s.Inference.TokensGenerated != 1 || s.Inference.TotalRequests != 1 {
+		t.Errorf("stats: %+v", s.Inference)
 	}
 }

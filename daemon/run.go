@@ -113,7 +113,7 @@ func (n *Node) newServer() *api.Server {
 		n.log.Warn("the API is open to other machines", "listen", set.Listen)
 	}
 	return api.New(api.Config{
-		Node: n.control, Addr: set.Listen, Hosts: access.Hosts(set.Listen), Origins: set.CORSAllow, Log: n.log,
+		Node: n.control, Addr: set.Listen, Hosts: access.Hosts(set.Listen), Origins: set.CORSAllow, Log: n.log, Measures: n.router.Measures,
 		Limits: api.Limits{
 			DrainTimeout: drainIn, OpenAIPerMin: set.RateLimitRPM, AdminPerMinute: set.RateLimitAdminRPM,
 		},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/api"
 	"github.com/shoal-p2p/shoal/daemon/api/apitest"
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -128,7 +129,10 @@ func TestImportProgress(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	f := start(t, &apitest.Node{}, api.Config{})
+	f := start(t, &apitest.Node{}, api.Config{Measures: func() admin.Measures {
+		one := admin.Histogram{Count: 1, Sum: 0.3, Buckets: map[float64]uint64{0.25: 0, 0.5: 1}}
+		return admin.Measures{CompletionTokens: 6, FirstToken: one, PerToken: one}
+	}})
 	f.do(t, "POST", "/v1/chat/completions", chat(apitest.Loaded, "hi"))
 	f.do(t, "POST", "/v1/chat/completions", chat("nowhere", "hi"))
 	f.do(t, "GET", "/no/such/route", nil)

@@ -124,21 +124,14 @@ func (s *Server) generate(ctx context.Context, jobs []*core.GenerateRequest, emi
 	return replies, group.Wait()
 }
 
-// generateOne runs one job and measures it. It runs on a goroutine of its own, where no one else catches a panic.
+// generateOne runs one job. It runs on a goroutine of its own, where no one else catches a panic.
 func (s *Server) generateOne(ctx context.Context, job *core.GenerateRequest, emit func(core.Delta) error) (reply *core.Reply, err error) {
-	watch := s.metrics.begin()
 	defer func() {
 		if p := recover(); p != nil {
 			reply, err = nil, s.panicked("generate", p)
 		}
-		watch.end(reply)
 	}()
-	return s.node.Generate(ctx, job, func(d core.Delta) error {
-		if d.Route == nil {
-			watch.token()
-		}
-		return emit(d)
-	})
+	return s.node.Generate(ctx, job, emit)
 }
 
 // resolveModel finds the model that a request names.

@@ -15,16 +15,12 @@ import (
 
 // metrics are what /metrics reports. No label names a model, a peer or a caller.
 type metrics struct {
-	handler    http.Handler
-	requests   *prometheus.CounterVec
-	latency    *prometheus.HistogramVec
-	firstToken prometheus.Histogram
-	perToken   prometheus.Histogram
-	tokens     *prometheus.CounterVec
-	active     prometheus.Gauge
+	handler  http.Handler
+	requests *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
 }
 
-func newMetrics(node Node) *metrics {
+func newMetrics(node Node, measures func() admin.Measures) *metrics {
 	seconds := []float64{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60}
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -33,21 +29,12 @@ func newMetrics(node Node) *metrics {
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "shoal_request_duration_seconds", Help: "Time from a request's arrival to the end of its reply.", Buckets: seconds,
 		}, []string{"route"}),
-		firstToken: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "gen_ai_server_time_to_first_token_seconds", Help: "Time from a request's arrival to its first token.", Buckets: seconds,
-		}),
-		perToken: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "gen_ai_server_time_per_output_token_seconds", Help: "Mean time per token after the first.", Buckets: seconds,
-		}),
-		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "shoal_tokens_total", Help: "Tokens read and written by finished requests.",
-		}, []string{"kind"}),
-		active: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "shoal_active_generations", Help: "Replies being generated.",
-		}),
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.latency, m.firstToken, m.perToken, m.tokens, m.active)
+	registry.MustRegister(m.requests, m.latency)
+	if measures != nil {
+		registry.MustRegister(newGenerations(measures))
+	}
 	registry.MustRegister(nodeGauges(node)...)
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
@@ -89,34 +76,38 @@ func (m *metrics) request(r route, err error, took time.Duration) {
 	m.latency.WithLabelValues(name).Observe(took.Seconds())
 }
 
-// generation measures one reply; the zero first means that no token has come yet.
-type generation struct {
-	began, first time.Time
-	m            *metrics
+// generations are the figures of replies, which are counted where they are made.
+type generations struct {
+	measures                              func() admin.Measures
+	firstToken, perToken, tokens, running *prometheus.Desc
 }
 
-func (m *metrics) begin() *generation {
-	m.active.Inc()
-	return &generation{began: time.Now(), m: m}
-}
-
-// token notes a piece of the reply.
-func (g *generation) token() {
-	if g.first.IsZero() {
-		g.first = time.Now()
-		g.m.firstToken.Observe(g.first.Sub(g.began).Seconds())
+func newGenerations(measures func() admin.Measures) *generations {
+	describe := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &generations{
+		measures:   measures,
+		firstToken: describe("gen_ai_server_time_to_first_token_seconds", "Time from a request's arrival to its first token."),
+		perToken:   describe("gen_ai_server_time_per_output_token_seconds", "Mean time per token after the first."),
+		tokens:     describe("shoal_tokens_total", "Tokens read and written by finished requests.", "kind"),
+		running:    describe("shoal_active_generations", "Replies being generated."),
 	}
 }
 
-// end closes the measurement; reply is nil when there was an error.
-func (g *generation) end(reply *core.Reply) {
-	g.m.active.Dec()
-	if reply == nil {
-		return
+// Describe implements prometheus.Collector.
+func (g *generations) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.firstToken, g.perToken, g.tokens, g.running} {
+		to <- d
 	}
-	g.m.tokens.WithLabelValues("prompt").Add(float64(reply.Usage.PromptTokens))
-	g.m.tokens.WithLabelValues("completion").Add(float64(reply.Usage.CompletionTokens))
-	if n := reply.Usage.CompletionTokens - 1; n > 0 && !g.first.IsZero() {
-		g.m.perToken.Observe(time.Since(g.first).Seconds() / float64(n))
-	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *generations) Collect(to chan<- prometheus.Metric) {
+	m := g.measures()
+	to <- prometheus.MustNewConstHistogram(g.firstToken, m.FirstToken.Count, m.FirstToken.Sum, m.FirstToken.Buckets)
+	to <- prometheus.MustNewConstHistogram(g.perToken, m.PerToken.Count, m.PerToken.Sum, m.PerToken.Buckets)
+	to <- prometheus.MustNewConstMetric(g.tokens, prometheus.CounterValue, float64(m.PromptTokens), "prompt")
+	to <- prometheus.MustNewConstMetric(g.tokens, prometheus.CounterValue, float64(m.CompletionTokens), "completion")
+	to <- prometheus.MustNewConstMetric(g.running, prometheus.GaugeValue, float64(m.Running))
 }

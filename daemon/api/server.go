@@ -13,6 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -24,6 +25,8 @@ type Config struct {
 	Origins []string // web origins that may call the API from a browser, such as "https://chat.example"; none by default
 	Limits  Limits
 	Log     *slog.Logger // nil discards
+	// Measures sums up the replies for /metrics; nil leaves them out.
+	Measures func() admin.Measures
 }
 
 // Limits bounds what a client may take. A zero field takes its default; a negative rate is no limit.
@@ -93,7 +96,7 @@ func New(cfg Config) *Server {
 		cfg:     cfg,
 		limits:  limits,
 		log:     cfg.Log,
-		metrics: newMetrics(cfg.Node),
+		metrics: newMetrics(cfg.Node, cfg.Measures),
 		sockets: make(chan struct{}, maxSockets),
 		ready:   make(chan struct{}),
 	}

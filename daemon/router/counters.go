@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
+	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
 // samples is how many of the last requests the percentiles are taken of.
@@ -16,7 +17,10 @@ const samples = 1024
 type counters struct {
 	mu     sync.Mutex // guards all below
 	total  int64
+	prompt int64
 	tokens int64
+	first  histogram
+	each   histogram // per token after the first
 	sum    time.Duration
 	least  time.Duration
 	most   time.Duration
@@ -25,12 +29,29 @@ type counters struct {
 	perSec float64
 }
 
-func newCounters() *counters { return &counters{recent: make([]time.Duration, 0, samples)} }
+func newCounters() *counters {
+	return &counters{recent: make([]time.Duration, 0, samples), first: newHistogram(), each: newHistogram()}
+}
 
-// done counts a finished request. took is from its arrival, wrote the time in which its tokens came.
-func (c *counters) done(took time.Duration, tokens int, wrote time.Duration) {
+// finished is what is counted of a request that was answered.
+type finished struct {
+	took  time.Duration // from its arrival to its end
+	first time.Duration // from its arrival to the first piece of the reply; 0 for one without pieces
+	usage core.Usage
+}
+
+// done counts a finished request.
+func (c *counters) done(f finished) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	took, tokens, wrote := f.took, f.usage.CompletionTokens, f.took-f.first
+	c.prompt += int64(f.usage.PromptTokens)
+	if f.first > 0 {
+		c.first.add(f.first)
+		if tokens > 1 {
+			c.each.add(wrote / time.Duration(tokens-1))
+		}
+	}
 	if c.total++; c.total == 1 || took < c.least {
 		c.least = took
 	}
@@ -60,6 +81,12 @@ func (c *counters) stats() admin.InferenceStats {
 	s.MinLatencyMS, s.MaxLatencyMS = ms(c.least), ms(c.most)
 	s.P50LatencyMS, s.P95LatencyMS, s.P99LatencyMS = ms(rank(sorted, 50)), ms(rank(sorted, 95)), ms(rank(sorted, 99))
 	return s
+}
+
+func (c *counters) measures() admin.Measures {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return admin.Measures{PromptTokens: c.prompt, CompletionTokens: c.tokens, FirstToken: c.first.report(), PerToken: c.each.report()}
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -38,7 +38,7 @@ func (r *Router) Generate(ctx context.Context, req *core.GenerateRequest, emit f
 	if first.IsZero() {
 		first = now
 	}
-	r.counters.done(now.Sub(arrived), reply.Usage.CompletionTokens, now.Sub(first))
+	r.counters.done(finished{now.Sub(arrived), first.Sub(arrived), reply.Usage})
 	return reply, nil
 }
 
@@ -61,7 +61,7 @@ func (r *Router) Embed(ctx context.Context, req *core.EmbedRequest) (vectors [][
 	if err != nil {
 		return nil, usage, err
 	}
-	r.counters.done(time.Since(arrived), 0, 0)
+	r.counters.done(finished{took: time.Since(arrived), usage: usage})
 	return vectors, usage, nil
 }
 

@@ -101,6 +101,13 @@ func (r *Router) Requests() (running, waiting int) { return r.line.count() }
 // Stats sums up the requests since the router was made.
 func (r *Router) Stats() admin.InferenceStats { return r.counters.stats() }
 
+// Measures sums up the requests since the router was made, for a monitor.
+func (r *Router) Measures() admin.Measures {
+	m := r.counters.measures()
+	m.Running, _ = r.line.count()
+	return m
+}
+
 // Demand tells how often each model was asked for lately.
 func (r *Router) Demand() []core.Demand { return r.demand.list() }
 
