@@ -13,6 +13,7 @@ type Stream interface {
 	CloseWrite() error
 	// Reset ends both directions at once and drops what is under way.
 	Reset() error
+	// SetReadDeadline ends reads that last longer with os.ErrDeadlineExceeded, as SetWriteDeadline does with writes.
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
 	// Peer is who is at the other end; the connection has proved it.

@@ -23,6 +23,8 @@
 //
 // # Protocols
 //
+// README.md has them byte by byte.
+//
 //	/shoal/member/1     greeting: admissions, clock, newest change; then, among members, the announcement
 //	/shoal/join/1       an invite is shown
 //	/shoal/handover/1   the row of changes

@@ -3,6 +3,9 @@ package swarm
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"os"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -19,6 +22,26 @@ type stream struct {
 
 // Peer implements core.Stream.
 func (s stream) Peer() core.PeerID { return s.peer }
+
+// Read implements core.Stream.
+func (s stream) Read(p []byte) (int, error) {
+	n, err := s.Stream.Read(p)
+	return n, late(err)
+}
+
+// Write implements core.Stream.
+func (s stream) Write(p []byte) (int, error) {
+	n, err := s.Stream.Write(p)
+	return n, late(err)
+}
+
+// late gives a deadline that is over the error that it has everywhere; over TCP libp2p has one of its own.
+func late(err error) error {
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: %w", os.ErrDeadlineExceeded, err)
+	}
+	return err
+}
 
 // Open implements core.Network.
 func (s *Swarm) Open(ctx context.Context, to core.PeerID, name string) (core.Stream, error) {

@@ -82,3 +82,8 @@ func TestFaults(t *testing.T) {
 		}
 	})
 }
+
+func TestNetworkConforms(t *testing.T) {
+	n := swarmtest.New()
+	swarmtest.Conform(t, n.Join("a"), n.Join("b"), swarmtest.ID("nobody"))
+}
