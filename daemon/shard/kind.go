@@ -2,6 +2,7 @@ package shard
 
 import (
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/engine/arch"
 	"github.com/shoal-p2p/shoal/daemon/gguf"
 )
 
@@ -19,6 +20,8 @@ func isModel(f *gguf.File) error {
 		return core.Errorf(core.CodeUnsupported, "this file holds measurements for quantising a model, and is no model itself")
 	case kind == "vocab" || len(f.Tensors) == 0:
 		return core.Errorf(core.CodeUnsupported, "this file holds a vocabulary only, and no weights")
+	case arch.Of(f.Architecture(), f).Encoder():
+		return core.Errorf(core.CodeUnsupported, "this file is an encoder (%s): it writes no text, and Shoal does not run such models", f.Architecture())
 	case tokenizer == "no_vocab" || tokenizer == "none":
 		return core.Errorf(core.CodeUnsupported, "this file has no tokenizer, so that it cannot read text")
 	}

@@ -25,6 +25,7 @@ func TestFilesThatAreNoModel(t *testing.T) {
 		"measurements": {func(m *gguftest.Model) { m.File.Set("general.type", "imatrix") }, "measurements"},
 		"vocabulary":   {func(m *gguftest.Model) { m.File.Set("general.type", "vocab") }, "vocabulary only"},
 		"no weights":   {func(m *gguftest.Model) { m.File.Tensors = nil }, "vocabulary only"},
+		"encoder":      {func(m *gguftest.Model) { m.File.Set("general.architecture", "bert") }, "encoder (bert)"},
 		"no tokenizer": {func(m *gguftest.Model) { m.File.Set("tokenizer.ggml.model", "no_vocab") }, "no tokenizer"},
 		"1,024 layers": {func(m *gguftest.Model) { m.File.Set("llama.block_count", uint32(1024)) }, "nothing of layer"},
 	} {

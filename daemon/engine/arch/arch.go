@@ -73,6 +73,10 @@ func Names() []string {
 	return names
 }
 
+// Encoder tells whether the architecture reads a text as a whole: it makes vectors of texts and writes none, or needs a
+// decoder after it.
+func (m Model) Encoder() bool { return refused[m.name] == encoder }
+
 // HalfRows tells whether hidden states may travel between nodes as half floats where the user wants that: it changes the
 // logits little, and trained models show that the numbers fit. Texts at temperature 0 may still differ from the whole
 // model's, so that nothing does it unasked; see the table.
