@@ -112,6 +112,25 @@ func TestHiddenStart(t *testing.T) {
 	s.waitForEnd(0)
 }
 
+// A click on the tray icon comes from the bus, not from the goroutine that draws.
+func TestTrayIconOpensTheWindow(t *testing.T) {
+	d := newDesk(t)
+	tray := d.watchTray()
+	s := d.start("-listen", "127.0.0.1:0", "-hidden")
+	tray.waitForItem()
+	for range 30 {
+		tray.activate()
+		poll(t, "the click opens the window", func() bool { return d.window() != "" }, s.log)
+		tray.activate() // it stays open
+		d.closeWindow()
+		if s.ended() {
+			t.Fatalf("a click on the tray icon ended the program\n%s", s.log())
+		}
+	}
+	tray.click("Quit")
+	s.waitForEnd(0)
+}
+
 // Where shoald serves the data folder already, the window shows that node and leaves it running.
 func TestShowsTheNodeOfShoald(t *testing.T) {
 	d := newDesk(t)

@@ -41,7 +41,8 @@ func newTray(d *screen) *tray {
 		fyne.NewMenuItemSeparator(), quit)
 	t.setIcon("paused")
 	app.SetSystemTrayMenu(t.menu)
-	app.SetSystemTrayWindow(d.window)
+	// Not SetSystemTrayWindow: it shows the window from the goroutine of the bus, which must not draw.
+	systray.SetOnTapped(func() { d.post(d.open) })
 	return t
 }
 

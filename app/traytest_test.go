@@ -133,3 +133,12 @@ func (p *panel) click(label string) {
 		p.t.Fatalf("click %s: %v", label, call.Err)
 	}
 }
+
+// activate clicks on the icon itself.
+func (p *panel) activate() {
+	p.t.Helper()
+	call := p.conn.Object(p.itemName(), "/StatusNotifierItem").Call("org.kde.StatusNotifierItem.Activate", 0, int32(0), int32(0))
+	if call.Err != nil {
+		p.t.Fatalf("click on the icon: %v", call.Err)
+	}
+}

@@ -37,9 +37,19 @@ type screen struct {
 	backend ui.Backend
 	tray    *tray // nil where the desktop has none
 
-	liveMu sync.RWMutex
-	live   bool // the screen is there; guarded by liveMu
+	mu    sync.Mutex // guards what follows
+	phase phase
+	early []func() // posted before the screen was there, oldest first
 }
+
+// phase is how far the screen's life is.
+type phase int
+
+const (
+	phaseEarly phase = iota // not there yet: what is posted waits
+	phaseLive
+	phaseGone // nothing is left to draw on: what is posted is dropped
+)
 
 // newApp makes the Fyne app in the look that the user chose.
 func newApp() (fyne.App, theme.Mode) {
@@ -108,28 +118,48 @@ func (d *screen) nodeEnded(err error) {
 }
 
 // post runs fn on the goroutine that draws. It is the only way from anywhere else to the screen. Before the screen is
-// there and after it has gone there is nothing to draw, and fn is dropped.
+// there fn waits for it: the end of the node or a further start may come that early. After it has gone fn is dropped.
 func (d *screen) post(fn func()) {
-	d.liveMu.RLock()
-	defer d.liveMu.RUnlock()
-	if !d.live {
-		return
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch d.phase {
+	case phaseEarly:
+		d.early = append(d.early, fn)
+	case phaseLive:
+		draw(fn)
 	}
+}
+
+// draw runs fn on the goroutine that draws, after what runs there now.
+func draw(fn func()) {
 	// When a signal ends the program, Fyne closes its queue while others may still write to it, which panics.
 	defer func() { _ = recover() }()
 	fyne.Do(fn)
 }
 
-// setLive opens and closes the way to the screen. Once it is closed nothing is under way any more.
-func (d *screen) setLive(on bool) {
-	d.liveMu.Lock()
-	defer d.liveMu.Unlock()
-	d.live = on
+// begin opens the way to the screen, and draws what was posted before.
+func (d *screen) begin() {
+	d.mu.Lock()
+	early := d.early
+	if d.early = nil; d.phase == phaseEarly {
+		d.phase = phaseLive
+	}
+	d.mu.Unlock()
+	for _, fn := range early {
+		draw(fn)
+	}
+}
+
+// end closes the way to the screen. Once it is closed nothing is under way any more.
+func (d *screen) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.phase, d.early = phaseGone, nil
 }
 
 // quit ends the program in order. It runs on the goroutine that draws.
 func (d *screen) quit() {
-	d.setLive(false)
+	d.end()
 	d.app.Quit()
 }
 
@@ -152,13 +182,13 @@ func (d *screen) run(ctx context.Context, o options) {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	d.app.Lifecycle().SetOnStarted(func() {
-		d.setLive(true)
+		d.begin()
 		work.Go(func() { d.shell.Run(ctx) })
 		time.AfterFunc(settled, debug.FreeOSMemory)
 		d.receive(message{Files: absolute(o.files), Hidden: o.hidden && d.tray != nil && trayShown()})
 	})
 	d.app.Run()
-	d.setLive(false)
+	d.end()
 	cancel()
 	work.Wait()
 }
