@@ -9,7 +9,6 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/app"
-	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/lang"
 
 	"github.com/shoal-p2p/shoal/assets"
@@ -93,6 +92,7 @@ func newDesktop(b ui.Backend) *screen {
 	config := page.Config{
 		Backend: b, Window: d.window, Post: d.post, Copy: d.app.Clipboard().SetContent,
 		Mode: look, SetMode: d.setLook, Now: time.Now,
+		Close: d.close, Quit: d.quit,
 	}
 	if d.tray != nil {
 		config.OnState = d.tray.show
@@ -101,7 +101,6 @@ func newDesktop(b ui.Backend) *screen {
 	d.window.SetContent(d.shell.Content())
 	d.window.SetOnDropped(func(_ fyne.Position, uris []fyne.URI) { d.shell.Drop(uris) })
 	d.window.SetCloseIntercept(d.close)
-	d.bindKeys()
 	return d
 }
 
@@ -161,15 +160,6 @@ func (d *screen) end() {
 func (d *screen) quit() {
 	d.end()
 	d.app.Quit()
-}
-
-// bindKeys makes the shortcuts of the program work; those of the pages are the shell's.
-func (d *screen) bindKeys() {
-	bind := func(key fyne.KeyName, fn func()) {
-		d.window.Canvas().AddShortcut(&desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}, func(fyne.Shortcut) { fn() })
-	}
-	bind(fyne.KeyQ, d.quit)
-	bind(fyne.KeyW, d.close)
 }
 
 func (d *screen) setLook(m theme.Mode) {

@@ -103,7 +103,7 @@ func (l *chatLayout) MinSize(objects []fyne.CanvasObject) fyne.Size {
 
 // focus puts the cursor where a message is written.
 func (p *chatPage) focus() {
-	if c := p.shell.cfg.Window.Canvas(); c != nil && len(p.usable) > 0 {
+	if c := p.shell.cfg.Window.Canvas(); c != nil && len(p.usable) > 0 && p.shell.Current() == Chat {
 		c.Focus(p.input)
 	}
 }

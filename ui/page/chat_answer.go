@@ -12,10 +12,10 @@ import (
 // same processor, and eyes do not read faster.
 const streamEvery = 70 * time.Millisecond
 
-// ask sends what was written.
+// ask sends what was written. What the user cannot see is not sent: it may go to the PCs of friends.
 func (p *chatPage) ask(text string) {
 	t := p.open
-	if len(p.usable) == 0 {
+	if len(p.usable) == 0 || p.shell.Current() != Chat {
 		return
 	}
 	req := t.Ask(text, p.model(), p.shell.cfg.Now())

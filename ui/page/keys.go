@@ -8,9 +8,24 @@ import (
 // pageKeys open the pages in the order of the rail, with Ctrl, or Command on a Mac.
 var pageKeys = [...]fyne.KeyName{fyne.Key1, fyne.Key2, fyne.Key3, fyne.Key4, fyne.Key5}
 
+// shortcuts are the keys that work everywhere in the window, also in fields of text, with Ctrl, or Command on a Mac.
+func (s *Shell) shortcuts() map[fyne.KeyName]func() {
+	keys := map[fyne.KeyName]func(){
+		fyne.KeyN:     s.NewChat,
+		fyne.KeyP:     s.TogglePause,
+		fyne.KeyComma: func() { s.Show(Settings) },
+		fyne.KeyQ:     s.cfg.Quit,
+		fyne.KeyW:     s.cfg.Close,
+	}
+	for i, key := range pageKeys {
+		keys[key] = func() { s.Show(pageOrder[i]) }
+	}
+	return keys
+}
+
 // bindKeys makes the shortcuts of the window work.
 func (s *Shell) bindKeys(c fyne.Canvas) {
-	for _, key := range append(pageKeys[:], fyne.KeyN, fyne.KeyP, fyne.KeyComma) {
+	for key := range s.shortcuts() {
 		c.AddShortcut(&desktop.CustomShortcut{KeyName: key, Modifier: fyne.KeyModifierShortcutDefault}, s.shortcut)
 	}
 }
@@ -21,18 +36,8 @@ func (s *Shell) shortcut(pressed fyne.Shortcut) {
 	if !ok || custom.Modifier != fyne.KeyModifierShortcutDefault {
 		return
 	}
-	switch custom.KeyName {
-	case fyne.KeyN:
-		s.NewChat()
-	case fyne.KeyP:
-		s.TogglePause()
-	case fyne.KeyComma:
-		s.Show(Settings)
-	}
-	for i, key := range pageKeys {
-		if key == custom.KeyName {
-			s.Show(pageOrder[i])
-		}
+	if do := s.shortcuts()[custom.KeyName]; do != nil {
+		do()
 	}
 }
 

@@ -23,6 +23,7 @@ type screen struct {
 	backend *uitest.Backend
 	posts   chan func()
 	copied  string
+	ends    []string // "close" and "quit", as the shell asked for them
 }
 
 // patience is how long a test waits for something that should take no time.
@@ -41,6 +42,7 @@ func newScreenIn(t *testing.T, b *uitest.Backend, mode theme.Mode, width, height
 		Backend: b, Window: s.window, Post: func(f func()) { s.posts <- f },
 		Copy: func(text string) { s.copied = text }, Mode: mode,
 		SetMode: func(m theme.Mode) { test.ApplyTheme(t, theme.New(m)) }, Now: time.Now,
+		Close: func() { s.ends = append(s.ends, "close") }, Quit: func() { s.ends = append(s.ends, "quit") },
 	})
 	s.window.SetPadded(false)
 	s.window.SetContent(s.Content())

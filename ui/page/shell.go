@@ -31,6 +31,8 @@ type Config struct {
 	Mode    theme.Mode       // the look at the start
 	SetMode func(theme.Mode) // applies and remembers a look
 	Now     func() time.Time
+	Close   func() // puts the window away
+	Quit    func() // ends the program
 	// OnState is called, on the goroutine that draws, when the node's state or sentence changed.
 	OnState func(s model.State, sentence string)
 }
@@ -128,6 +130,7 @@ func (s *Shell) Show(n Name) {
 	}
 	s.pages.Layout.Layout(s.pages.Objects, s.pages.Size())
 	s.rail.select_(n)
+	s.cfg.Window.Canvas().Unfocus() // a field of a page that is not shown must not take the keys
 	switch n {
 	case Chat:
 		s.chat.focus()
