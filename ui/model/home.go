@@ -71,8 +71,11 @@ func NewHome(s *Snapshot) Home {
 	return h
 }
 
-// engineIn is how long, in seconds, a node that has just started may look for its engine before that is a problem.
-const engineIn = 5
+// What the node says about its engine in admin.Stats.EngineState. A node of an older version says nothing.
+const (
+	engineSearching = "searching"
+	engineMissing   = "missing"
+)
 
 // StateOf is the node's state in one word.
 func StateOf(s *Snapshot) State {
@@ -81,8 +84,10 @@ func StateOf(s *Snapshot) State {
 		return StateStarting
 	case s.Stats.State == "paused":
 		return StatePaused
-	case s.Version.Engine == "" && s.Stats.UptimeSeconds >= engineIn:
+	case s.Stats.EngineState == engineMissing:
 		return StateWarning
+	case s.Stats.EngineState == engineSearching:
+		return StateStarting
 	case s.Stats.ActiveRequests > 0:
 		return StateBusy
 	}

@@ -22,7 +22,11 @@ func TestHomeSaysOneNextThing(t *testing.T) {
 	paused := withModel(pc(), admin.StatusReady)
 	paused.Stats.State = "paused"
 	broken := withModel(pc(), admin.StatusReady)
-	broken.Version.Engine, broken.Stats.UptimeSeconds = "", 60
+	broken.Version.Engine, broken.Stats.EngineState = "", "missing"
+	searching := withModel(pc(), admin.StatusReady)
+	searching.Version.Engine, searching.Stats.EngineState, searching.Stats.UptimeSeconds = "", "searching", 60
+	found := withModel(pc(), admin.StatusReady) // the version was asked for before the engine was found
+	found.Version.Engine, found.Stats.EngineState, found.Stats.UptimeSeconds = "", "ready", 60
 	busy := withModel(pc(), admin.StatusLoaded)
 	busy.Stats.ActiveRequests = 1
 	loadingJob := withModel(pc(), admin.StatusReady)
@@ -33,16 +37,18 @@ func TestHomeSaysOneNextThing(t *testing.T) {
 		action ActionKind
 		id     string
 	}{
-		"before the first answer": {&Snapshot{}, StateStarting, ActionNone, ""},
-		"no model":                {pc(), StateReady, ActionAdd, ""},
-		"only part of a model":    {withModel(pc(), admin.StatusPartial), StateReady, ActionAdd, ""},
-		"a model on disk":         {withModel(pc(), admin.StatusReady), StateReady, ActionLoad, "m-ready"},
-		"a model in memory":       {withModel(withModel(pc(), admin.StatusReady), admin.StatusLoaded), StateReady, ActionChat, "m-loaded"},
-		"being loaded":            {withModel(pc(), admin.StatusLoading), StateLoading, ActionNone, ""},
-		"load asked for":          {loadingJob, StateLoading, ActionLoad, "m-ready"},
-		"answering":               {busy, StateBusy, ActionChat, "m-loaded"},
-		"paused":                  {paused, StatePaused, ActionResume, ""},
-		"llama.cpp is missing":    {broken, StateWarning, ActionNone, ""},
+		"before the first answer":  {&Snapshot{}, StateStarting, ActionNone, ""},
+		"no model":                 {pc(), StateReady, ActionAdd, ""},
+		"only part of a model":     {withModel(pc(), admin.StatusPartial), StateReady, ActionAdd, ""},
+		"a model on disk":          {withModel(pc(), admin.StatusReady), StateReady, ActionLoad, "m-ready"},
+		"a model in memory":        {withModel(withModel(pc(), admin.StatusReady), admin.StatusLoaded), StateReady, ActionChat, "m-loaded"},
+		"being loaded":             {withModel(pc(), admin.StatusLoading), StateLoading, ActionNone, ""},
+		"load asked for":           {loadingJob, StateLoading, ActionLoad, "m-ready"},
+		"answering":                {busy, StateBusy, ActionChat, "m-loaded"},
+		"paused":                   {paused, StatePaused, ActionResume, ""},
+		"llama.cpp is missing":     {broken, StateWarning, ActionNone, ""},
+		"llama.cpp is looked for":  {searching, StateStarting, ActionNone, ""},
+		"llama.cpp was just found": {found, StateReady, ActionLoad, "m-ready"},
 	} {
 		h := NewHome(c.snap)
 		if h.State != c.state || h.Action.Kind != c.action || h.Action.ModelID != c.id {

@@ -139,6 +139,9 @@ func (s *Shell) onEvent(e core.Event, started time.Time) (ask bool) {
 		}
 	case admin.Stats:
 		s.cfg.Post(func() { s.snap.Stats = data; s.redraw() })
+		changed := data.EngineState != s.engine
+		s.engine = data.EngineState
+		return changed // the engine's version is not in the event
 	case []admin.PeerInfo:
 		s.cfg.Post(func() { s.snap.Peers = data; s.redraw() })
 		return s.companyChanged(data)

@@ -77,6 +77,7 @@ type Shell struct {
 	// Of the goroutine of Run.
 	fetching bool     // something is being downloaded
 	company  []string // the friends' PCs and how they are reached
+	engine   string   // the state of the engine
 }
 
 // New makes the shell; nothing is asked of the Backend before Run.
