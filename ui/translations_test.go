@@ -81,12 +81,6 @@ func collect(path string, words map[string]bool) error {
 			if slices.Contains(sayers, calledName(n.Fun)) && len(n.Args) > 0 {
 				addText(n.Args[0], words)
 			}
-		case *ast.ValueSpec:
-			if len(n.Names) == 1 && n.Names[0].Name == "starters" {
-				for _, e := range n.Values[0].(*ast.CompositeLit).Elts {
-					addText(e, words)
-				}
-			}
 		}
 		return true
 	})

@@ -12,23 +12,24 @@ import (
 
 // emptyChat is what a conversation without messages shows: what to do, and questions to start with.
 type emptyChat struct {
-	content  *fyne.Container
-	onAsk    func(text string)
-	title    *widget.Text
-	sentence *widget.Text
-	starters *fyne.Container
-	add      *widget.Button
+	content   *fyne.Container
+	onAsk     func(text string)
+	title     *widget.Text
+	sentence  *widget.Text
+	starters  *fyne.Container
+	questions []*widget.Button // in starters
+	add       *widget.Button
 }
-
-// starters are questions that every model can say something about.
-var starters = [...]string{"What is Shoal?", "Explain how a language model writes", "Write a haiku about the sea"}
 
 func newEmptyChat(s *Shell) *emptyChat {
 	e := &emptyChat{title: widget.NewText(widget.RoleTitle, ""), sentence: widget.NewText(widget.RoleMuted, ""), starters: widget.Column(8)}
-	for _, key := range starters {
-		question := lang.L(key)
-		e.starters.Add(widget.NewButton(widget.ButtonPlain, question, "", func() { e.onAsk(question) }))
+	for range startersOf(admin.ModelInfo{}) {
+		b := widget.NewButton(widget.ButtonPlain, "", "", nil)
+		b.OnTapped = func() { e.onAsk(b.Text()) }
+		e.questions = append(e.questions, b)
+		e.starters.Add(b)
 	}
+	e.ask(admin.ModelInfo{})
 	e.add = widget.NewLargeButton(lang.L("Add a model"), "plus", func() { s.next(model.Action{Kind: model.ActionAdd}) })
 	body := container.NewVBox(container.NewCenter(widget.NewIcon("chat", "primary", 44)),
 		container.NewCenter(e.title), container.NewCenter(e.sentence),
@@ -39,6 +40,7 @@ func newEmptyChat(s *Shell) *emptyChat {
 
 // set shows what there is to do, and who could read along.
 func (e *emptyChat) set(s *model.Snapshot, m admin.ModelInfo) {
+	e.ask(m)
 	switch {
 	case m.ID != "":
 		title := lang.L("Ask {{.Model}}", map[string]string{"Model": model.Line(model.ModelName(m), 36)})
@@ -47,6 +49,13 @@ func (e *emptyChat) set(s *model.Snapshot, m admin.ModelInfo) {
 		e.show(lang.L("Starting…"), "", false, false)
 	default:
 		e.show(lang.L("Add a model first"), lang.L("Chat needs a model file (GGUF) on this PC."), false, true)
+	}
+}
+
+// ask offers the questions that m can answer.
+func (e *emptyChat) ask(m admin.ModelInfo) {
+	for i, q := range startersOf(m) {
+		e.questions[i].Set(widget.Say(q), "")
 	}
 }
 
