@@ -124,14 +124,29 @@ func (b *Button) TypedKey(e *fyne.KeyEvent) {
 
 // CreateRenderer implements fyne.Widget.
 func (b *Button) CreateRenderer() fyne.WidgetRenderer {
-	r := &buttonRenderer{b: b, back: canvas.NewRectangle(color.Transparent), label: canvas.NewText("", color.Transparent), img: &canvas.Image{FillMode: canvas.ImageFillContain}}
+	r := &buttonRenderer{b: b, ring: newRing(), back: canvas.NewRectangle(color.Transparent), label: canvas.NewText("", color.Transparent), img: &canvas.Image{FillMode: canvas.ImageFillContain}}
 	r.paint()
+	return r
+}
+
+// The ring around what has the keyboard stands off from it, in points: on a filled button a ring of the same colour
+// could not be seen.
+const (
+	ringGap   = 2
+	ringWidth = 2
+)
+
+func newRing() *canvas.Rectangle {
+	r := canvas.NewRectangle(color.Transparent)
+	r.StrokeWidth = ringWidth
+	r.Hide()
 	return r
 }
 
 type buttonRenderer struct {
 	b     *Button
 	back  *canvas.Rectangle
+	ring  *canvas.Rectangle // around the button that has the keyboard
 	label *canvas.Text
 	img   *canvas.Image
 }
@@ -166,9 +181,6 @@ func (r *buttonRenderer) colors() (ground, edge, text fyne.ThemeColorName) {
 			ground = ""
 		}
 	}
-	if b.focused {
-		edge = base.ColorNameFocus
-	}
 	return ground, edge, text
 }
 
@@ -181,9 +193,9 @@ func (r *buttonRenderer) paint() {
 	if edge != "" {
 		r.back.StrokeColor, r.back.StrokeWidth = theme.Color(edge), 1
 	}
-	if r.b.focused {
-		r.back.StrokeWidth = 2
-	}
+	show(r.b.focused, r.ring)
+	r.ring.StrokeColor = theme.Color(base.ColorNameForeground)
+	r.ring.CornerRadius = theme.Size(base.SizeNameInputRadius) + ringGap
 	r.back.CornerRadius = theme.Size(base.SizeNameInputRadius)
 	r.label.Color = theme.Color(text)
 	r.label.TextSize, r.label.TextStyle = theme.Size(base.SizeNameText), fyne.TextStyle{Bold: true}
@@ -217,6 +229,8 @@ func (r *buttonRenderer) metrics() (height, pad, icon, gap float32) {
 
 func (r *buttonRenderer) Layout(size fyne.Size) {
 	r.back.Resize(size)
+	r.ring.Move(fyne.NewPos(-ringGap-ringWidth, -ringGap-ringWidth))
+	r.ring.Resize(size.AddWidthHeight(2*(ringGap+ringWidth), 2*(ringGap+ringWidth)))
 	_, pad, icon, gap := r.metrics()
 	text := r.label.MinSize()
 	if r.b.text == "" {
@@ -242,11 +256,12 @@ func (r *buttonRenderer) Refresh() {
 	r.paint()
 	r.Layout(r.b.Size())
 	r.back.Refresh()
+	r.ring.Refresh()
 	r.label.Refresh()
 }
 
 func (r *buttonRenderer) Objects() []fyne.CanvasObject {
-	return []fyne.CanvasObject{r.back, r.img, r.label}
+	return []fyne.CanvasObject{r.back, r.ring, r.img, r.label}
 }
 
 func (r *buttonRenderer) Destroy() {}
