@@ -21,10 +21,12 @@ type chatPage struct {
 	content fyne.CanvasObject
 	shell   *Shell
 
-	talks  []*talk // newest first
-	open   *talk
-	usable []admin.ModelInfo
-	chosen string // id of the model that answers next
+	talks      []*talk // newest first
+	open       *talk
+	usable     []admin.ModelInfo
+	chosen     string // id of the model that answers next; it may have gone
+	chosenName string // of the model of that id, when it was last there
+	hint       *widget.Text
 
 	list    *fyne.Container
 	title   *widget.Text
@@ -69,9 +71,9 @@ func newChatPage(s *Shell) *chatPage {
 func (p *chatPage) layOut() {
 	head := widget.Inset(24, 14, 24, 10, widget.Ends(p.title, widget.Fixed(310, 38, widget.NewFrame(p.picker))))
 	p.scroll = container.NewVScroll(widget.Inset(24, 12, 24, 24, widget.Measure(threadWidth, p.thread)))
-	hint := widget.NewShrinkingText(widget.RoleSmall, lang.L("Enter sends, Shift+Enter starts a new line. Models make mistakes: check what matters."))
+	p.hint = widget.NewShrinkingText(widget.RoleSmall, "")
 	box := container.NewBorder(nil, nil, nil, widget.Inset(8, 0, 0, 0, widget.Fixed(52, 52, p.send)), p.input)
-	foot := widget.Inset(24, 4, 24, 14, widget.Measure(threadWidth, widget.Column(7, box, hint)))
+	foot := widget.Inset(24, 4, 24, 14, widget.Measure(threadWidth, widget.Column(7, box, p.hint)))
 	main := container.NewBorder(head, foot, nil, nil, container.NewStack(p.scroll, p.empty.content))
 	side := widget.NewArea(theme.ColorTrack, widget.Inset(12, 16, 12, 12,
 		container.NewBorder(widget.Inset(0, 0, 0, 10, p.newTalk), nil, nil, nil, container.NewVScroll(p.list))))
@@ -135,7 +137,8 @@ func (p *chatPage) show(t *talk) {
 // setModels takes the models that can answer.
 func (p *chatPage) setModels(s *model.Snapshot) {
 	p.usable = s.Usable()
-	if len(p.usable) > 0 && p.model().ID == "" {
+	// A model that goes while a conversation is open is not replaced: another one may run on other people's PCs.
+	if len(p.usable) > 0 && p.model().ID == "" && (p.chosen == "" || len(p.open.Turns) == 0) {
 		p.chosen = p.usable[0].ID
 	}
 	options := make([]string, len(p.usable))
@@ -144,6 +147,9 @@ func (p *chatPage) setModels(s *model.Snapshot) {
 	}
 	if !slices.Equal(options, p.picker.Options) {
 		p.picker.SetOptions(options)
+	}
+	if m := p.model(); m.ID != "" {
+		p.chosenName = model.ModelName(m)
 	}
 	p.showChosen()
 	p.refreshInput()
@@ -178,7 +184,8 @@ func (p *chatPage) model() admin.ModelInfo {
 
 func (p *chatPage) pick(string) {
 	if i := p.picker.SelectedIndex(); i >= 0 && i < len(p.usable) {
-		p.chosen = p.usable[i].ID
+		p.chosen, p.chosenName = p.usable[i].ID, model.ModelName(p.usable[i])
+		p.refreshInput()
 		p.showEmpty()
 	}
 }
@@ -186,9 +193,16 @@ func (p *chatPage) pick(string) {
 // showEmpty says in an empty conversation what the chosen model does with what is written.
 func (p *chatPage) showEmpty() { p.empty.set(&p.shell.snap, p.model()) }
 
+// useModel makes a model the one that answers next. It gets a conversation of its own: it may run on other PCs than
+// the one that the open conversation was written to.
 func (p *chatPage) useModel(id string) {
 	p.chosen = id
+	if len(p.open.Turns) > 0 && p.open.ModelID != id {
+		p.startNew()
+	}
+	p.chosenName = model.ModelName(p.model())
 	p.showChosen()
+	p.refreshInput()
 	p.showEmpty()
 }
 
@@ -211,8 +225,13 @@ func (p *chatPage) refreshInput() {
 		p.send.SetEnabled(true)
 		return
 	}
+	hint := lang.L("Enter sends, Shift+Enter starts a new line. Models make mistakes: check what matters.")
+	if p.model().ID == "" && p.chosenName != "" {
+		hint = lang.L("{{.Model}} cannot answer now. Wait for it, or choose another model above.", map[string]string{"Model": p.chosenName})
+	}
+	p.hint.SetText(hint)
 	p.send.Set("", "send")
-	p.send.SetEnabled(len(p.usable) > 0 && model.Line(p.input.Text, 2) != "")
+	p.send.SetEnabled(p.model().ID != "" && model.Line(p.input.Text, 2) != "")
 }
 
 func (p *chatPage) sendOrStop() {

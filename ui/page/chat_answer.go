@@ -15,7 +15,7 @@ const streamEvery = 70 * time.Millisecond
 // ask sends what was written. What the user cannot see is not sent: it may go to the PCs of friends.
 func (p *chatPage) ask(text string) {
 	t := p.open
-	if len(p.usable) == 0 || p.shell.Current() != Chat {
+	if p.model().ID == "" || p.shell.Current() != Chat {
 		return
 	}
 	req := t.Ask(text, p.model(), p.shell.cfg.Now())
@@ -28,7 +28,7 @@ func (p *chatPage) ask(text string) {
 
 // retry asks for the last answer of a conversation again.
 func (p *chatPage) retry(t *talk) {
-	if len(p.usable) == 0 {
+	if p.model().ID == "" {
 		return
 	}
 	if req := t.Retry(p.model(), p.shell.cfg.Now()); req != nil {
