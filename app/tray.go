@@ -50,10 +50,7 @@ func newTray(d *screen) *tray {
 // runs has.
 func (t *tray) show(s model.State, sentence string) {
 	t.setIcon(trayIcon(s))
-	t.state.Label = lang.L(string(s))
-	if sentence != t.state.Label {
-		t.state.Label += " – " + sentence
-	}
+	t.state.Label = sentence
 	t.pause.Label = lang.L("Pause")
 	if s == model.StatePaused {
 		t.pause.Label = lang.L("Resume")

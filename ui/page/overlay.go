@@ -54,7 +54,8 @@ func (l *toastLayout) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 	w := min(text.Width+44, size.Width-32)
 	h := objects[0].MinSize().Height
 	objects[0].Resize(fyne.NewSize(w, h))
-	objects[0].Move(fyne.NewPos((size.Width-w)/2, size.Height-h-24))
+	// Below the head of a page and far from where a message is written: a note must not lie over what is in use.
+	objects[0].Move(fyne.NewPos(size.Width-w-24, 72))
 }
 
 func (l *toastLayout) MinSize([]fyne.CanvasObject) fyne.Size { return fyne.NewSize(1, 1) }

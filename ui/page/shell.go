@@ -34,6 +34,7 @@ type Config struct {
 	Close   func() // puts the window away
 	Quit    func() // ends the program
 	// OnState is called, on the goroutine that draws, when the node's state or sentence changed.
+	// The sentence says the state too.
 	OnState func(s model.State, sentence string)
 }
 
@@ -109,7 +110,10 @@ func (s *Shell) redraw() {
 	s.friends.set(&s.snap)
 	s.chat.setModels(&s.snap)
 	s.rail.set(home.State)
-	sentence := widget.Say(home.Headline)
+	sentence := lang.L(string(home.State))
+	if home.State == model.StateLoading || home.State == model.StateWarning {
+		sentence = widget.Say(home.Headline) // says what is loaded, or wrong
+	}
 	if friends := model.FriendsOnline(&s.snap); !friends.IsZero() {
 		sentence += " · " + widget.Say(friends)
 	}
