@@ -55,16 +55,13 @@ func wayOf(s *Snapshot, m admin.ModelInfo) Text {
 	return T("Would be run for you by {{.Names}}", "Names", s.Names(friends))
 }
 
-// speedOf is how fast a model is expected to write; it says when that is a guess.
+// speedOf is how fast a model is expected to write; it is empty until it was measured, for a guess may be ten times off.
 func speedOf(s *Snapshot, id string) Text {
 	plan, ok := s.PlanOf(id)
 	speed := plan.Forecast.DecodeTokensPerSecond
 	guessed := func(part admin.PlanSegment) bool { return !part.Measured }
-	switch {
-	case !ok || !plan.Possible || speed <= 0:
+	if !ok || !plan.Possible || speed <= 0 || slices.ContainsFunc(plan.Segments, guessed) {
 		return Text{}
-	case slices.ContainsFunc(plan.Segments, guessed):
-		return T("at a guess {{.Speed}}", "Speed", Speed(speed))
 	}
 	return T("about {{.Speed}}", "Speed", Speed(speed))
 }

@@ -26,7 +26,7 @@ func shared(status string) *Snapshot {
 func TestModelThatRunsWithFriends(t *testing.T) {
 	s := shared(admin.StatusAvailable)
 	r := NewModelRow(s, s.Models[0])
-	if r.Fit != FitFriends || !r.CanChat || !r.CanGet || r.CanLoad || r.Way.Args["Names"] != "Anna, Ben" || r.Speed.Key != "at a guess {{.Speed}}" || r.Speed.Args["Speed"] != "12 tok/s" {
+	if r.Fit != FitFriends || !r.CanChat || !r.CanGet || r.CanLoad || r.Way.Args["Names"] != "Anna, Ben" || !r.Speed.IsZero() {
 		t.Errorf("row %+v", r)
 	}
 	for i := range s.Plans["big"].Segments {
