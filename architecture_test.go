@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -17,15 +18,17 @@ import (
 
 const module = "github.com/shoal-p2p/shoal"
 
-// layers say what a folder may not import. only, if set, lists the folders of this module it may import besides its
+// layer says what a folder may not import. only, if set, lists the folders of this module it may import besides its
 // own; std tells that it may import nothing but the standard library.
-var layers = []struct {
+type layer struct {
 	folder string
 	std    bool
 	only   []string
 	never  []string
 	reason string
-}{
+}
+
+var layers = []layer{
 	{folder: "daemon/core", std: true, only: []string{}, reason: "the words of the domain depend on nothing"},
 	{folder: "daemon/admin", std: true, only: []string{"daemon/core"}, reason: "the shapes of the admin API are data, which the screen shares with the node"},
 	{folder: "daemon/bell", std: true, only: []string{}, reason: "what wakes a loop knows no loop"},
@@ -38,7 +41,18 @@ var layers = []struct {
 	{folder: "daemon/hardware", only: []string{"daemon/core", "daemon/admin", "daemon/engine", "daemon/gguf"}, reason: "what this PC is, whoever asks"},
 	{folder: "daemon/library", only: []string{"daemon/core", "daemon/admin", "daemon/config", "daemon/engine/arch", "daemon/event", "daemon/gguf", "daemon/hardware", "daemon/shard", "daemon/store"}, reason: "models on the disk know nobody who runs them"},
 	{folder: "daemon/memory", only: []string{"daemon/core", "daemon/admin", "daemon/config", "daemon/engine", "daemon/hardware", "daemon/library", "daemon/store"}, reason: "models in memory know nobody who asks for them"},
-	{folder: "daemon/api", never: []string{"daemon/library", "daemon/store", "daemon/engine", "daemon/shard", "daemon/client"}, reason: "the API serves an interface, not the parts behind it"},
+	{folder: "daemon/identity", only: []string{"daemon/core", "daemon/atomicfile"}, reason: "who a node is depends on nothing that it does"},
+	{folder: "daemon/store", only: []string{"daemon/core"}, reason: "the database knows nobody who asks it"},
+	{folder: "daemon/shard", only: []string{"daemon/core", "daemon/atomicfile", "daemon/gguf", "daemon/engine/arch"}, reason: "the files of a model know no library that holds them"},
+	{folder: "daemon/swarm", only: []string{"daemon/core", "daemon/admin", "daemon/bell", "daemon/identity", "daemon/secret", "daemon/store"}, reason: "the network knows nothing of models"},
+	{folder: "daemon/transfer", only: []string{"daemon/core", "daemon/admin", "daemon/bell", "daemon/event", "daemon/gguf", "daemon/shard", "daemon/store", "daemon/swarm/wire"}, reason: "shards are fetched through ports, from whoever has them"},
+	{folder: "daemon/engine", only: []string{"daemon/core", "daemon/bell", "daemon/gguf", "daemon/shard"}, reason: "computing knows nobody who asks for it"},
+	{folder: "daemon/engine/arch", only: []string{"daemon/core"}, reason: "the table of model families is data"},
+	{folder: "daemon/pipeline", only: []string{"daemon/core", "daemon/bell", "daemon/engine", "daemon/swarm/wire"}, reason: "a chain knows windows and streams, neither models on a disk nor requests"},
+	{folder: "daemon/chat", only: []string{"daemon/core", "daemon/engine"}, reason: "texts become tokens and back wherever the model runs"},
+	{folder: "daemon/client", only: []string{"daemon/core", "daemon/admin", "daemon/api/openai"}, reason: "a client knows the contract, not the node"},
+	{folder: "daemon/api", only: []string{"daemon/core", "daemon/admin"}, reason: "the API serves an interface, not the parts behind it"},
+	{folder: "daemon/e2e", only: []string{"daemon/core", "daemon/admin", "daemon/client", "daemon/gguf/gguftest"}, reason: "a whole node is driven from outside"},
 	{folder: "daemon/access", only: []string{"daemon/core", "daemon/atomicfile", "daemon/identity", "daemon/secret"}, reason: "how to reach a node is known without one"},
 	{folder: "daemon/engine/schedule/speculate", only: []string{"daemon/core", "daemon/engine"}, reason: "what to guess is decided without a look at the schedule"},
 	{folder: "daemon/engine/mean", std: true, only: []string{}, reason: "an average knows nothing of what is measured"},
@@ -49,14 +63,16 @@ var layers = []struct {
 	{folder: "daemon/chat/renderer", only: []string{"daemon/core", "daemon/chat/template"}, reason: "the process that renders holds nothing of the node"},
 	{folder: "daemon/chat/reply", only: []string{"daemon/core"}, reason: "a reply is text, whoever wrote it"},
 	{folder: "daemon/chat/grammar", only: []string{"daemon/core", "daemon/chat/reply"}, reason: "a grammar is made of schemas and notations alone"},
-	{folder: "daemon/chat", only: []string{"daemon/core", "daemon/engine"}, reason: "a conversation becomes tokens and back without a look at models, peers or the API"},
 	{folder: "daemon/router", only: []string{"daemon/core", "daemon/admin", "daemon/memory", "daemon/library", "daemon/chat", "daemon/pipeline", "daemon/plan", "daemon/engine", "daemon/provider", "daemon/config"}, reason: "a request is taken its way without a look at the API or the wiring"},
 	{folder: "daemon/control", only: []string{"daemon/access", "daemon/admin", "daemon/catalog", "daemon/config", "daemon/core", "daemon/engine/runtime", "daemon/event", "daemon/hardware", "daemon/library", "daemon/memory", "daemon/presence", "daemon/router", "daemon/secret", "daemon/store", "daemon/swarm", "daemon/transfer"}, reason: "what a user asks is answered by the parts, whoever asks"},
 	{folder: "daemon/catalog", only: []string{"daemon/core", "daemon/bell", "daemon/admin", "daemon/library", "daemon/transfer", "daemon/store"}, reason: "which models there are is known without running any"},
 	{folder: "daemon/presence", only: []string{"daemon/core", "daemon/bell", "daemon/hardware", "daemon/config"}, reason: "what is told of this node is gathered through ports"},
 	{folder: "daemon/engine/worker", never: []string{"daemon/engine/llama"}, reason: "the node must start where libffi is absent; only shoal-worker links llama.cpp"},
-	{folder: "daemon", never: []string{"app", "ui", "packaging", "fyne.io"}, reason: "the daemon does not know it has a screen"},
+	{folder: "daemon", only: []string{}, never: []string{"app", "ui", "packaging", "fyne.io"}, reason: "the daemon does not know it has a screen"},
 	{folder: "ui", only: []string{"daemon/core", "daemon/bell", "daemon/admin", "assets"}, never: []string{"net/http", "fyne.io/fyne/v2/app"}, reason: "the screen does not know there is a network, and is drawn in tests without a display"},
+	{folder: "app", only: []string{"daemon", "ui", "assets"}, reason: "the programs stand on top"},
+	{folder: "app/shoald", never: []string{"ui", "fyne.io"}, reason: "the command line runs where there is no screen"},
+	{folder: "app/worker", only: []string{"daemon/engine"}, reason: "the engine process computes and nothing else"},
 	{folder: "assets", std: true, only: []string{}, reason: "assets are data"},
 }
 
@@ -193,6 +209,24 @@ func TestImportsPointOneWay(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestEveryFolderHasARow: a folder that may import anything will.
+func TestEveryFolderHasARow(t *testing.T) {
+	missing := make(map[string]bool)
+	for _, s := range sources(t) {
+		if s.test || inside(s.folder, "packaging") || s.folder == "." {
+			continue
+		}
+		if !slices.ContainsFunc(layers, func(l layer) bool {
+			return l.only != nil && inside(s.folder, l.folder) && (l.folder != "daemon" || s.folder == "daemon")
+		}) {
+			missing[s.folder] = true
+		}
+	}
+	for _, folder := range slices.Sorted(maps.Keys(missing)) {
+		t.Errorf("%s has no row that lists what it may import", folder)
 	}
 }
 

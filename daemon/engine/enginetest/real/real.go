@@ -5,6 +5,7 @@
 package real
 
 import (
+	"crypto/ed25519"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -15,7 +16,6 @@ import (
 	"github.com/shoal-p2p/shoal/daemon/engine"
 	"github.com/shoal-p2p/shoal/daemon/engine/worker"
 	"github.com/shoal-p2p/shoal/daemon/gguf/gguftest"
-	"github.com/shoal-p2p/shoal/daemon/identity"
 	"github.com/shoal-p2p/shoal/daemon/shard"
 )
 
@@ -82,15 +82,22 @@ func Model(t testing.TB) (path string, trained bool) {
 	return path, false
 }
 
+// signer is a key of nobody.
+type signer struct{ ed25519.PrivateKey }
+
+func (s signer) Public() ed25519.PublicKey { return s.PrivateKey.Public().(ed25519.PublicKey) }
+
+func (s signer) Sign(message []byte) []byte { return ed25519.Sign(s.PrivateKey, message) }
+
 // Cut imports a model with every layer in a shard of its own.
 func Cut(t testing.TB, path string) (dir string, shards int) {
 	t.Helper()
-	key, err := identity.Open(filepath.Join(t.TempDir(), "identity.key"))
+	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rule := shard.Rule{Number: 1, ShardSize: 1 << 20, MinShards: 64}
-	m, err := shard.NewStore(shard.Config{Dir: t.TempDir(), Key: key, Rule: rule}).Import(t.Context(), shard.Import{Path: path})
+	m, err := shard.NewStore(shard.Config{Dir: t.TempDir(), Key: signer{key}, Rule: rule}).Import(t.Context(), shard.Import{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
