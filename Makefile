@@ -5,8 +5,9 @@
 # make demo   three nodes on this PC run a model that none of them holds, step by step
 # make kill   peers are taken away in the middle of replies, 200 times: a table of what the clients got; Linux
 # make mutants  take each guard of the product out in turn, and report those that no test misses; ONLY=regexp for some
-# make lint   format, vet, staticcheck, golangci-lint
-# make generate  the Go code of the protobuf messages; needs protoc and protoc-gen-go v1.36.11
+# make lint   format, linters, tidy go.mod, current generated files, known faults of libraries
+# make fuzz   each fuzz target for FUZZ seconds (3)
+# make generate  the code that is written by programs
 # make fresh  clone into an empty folder with empty HOME and caches, and run both commands there
 
 SHELL := /bin/bash
@@ -28,7 +29,7 @@ GO_WINDOWS := GOOS=windows GOARCH=amd64 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc
 GO_DARWIN := GOOS=darwin GOARCH=arm64 CGO_ENABLED=0
 WITHOUT_SCREEN := ./daemon/... ./app/shoald/... ./app/worker/...
 
-.PHONY: build node window run test unit cross bench demo kill mutants lint generate fresh
+.PHONY: build node window run test unit cross bench demo kill mutants lint fuzz generate fresh
 
 build: node window
 
@@ -51,7 +52,7 @@ endif
 
 test:
 	packaging/setup.sh test
-	$(MAKE) unit cross
+	$(MAKE) lint unit cross
 
 # One package at a time where the engine runs: two engines on the same cores wait for each other's threads.
 unit:
@@ -84,8 +85,11 @@ mutants:
 lint:
 	packaging/lint.sh
 
+fuzz:
+	packaging/fuzz.sh $(or $(FUZZ),3)
+
 generate:
-	cd daemon/swarm && PATH="$$PATH:$$(go env GOPATH)/bin" protoc --go_out=. --go_opt=paths=source_relative wire/*.proto record/*.proto
+	go generate ./...
 
 fresh:
 	packaging/fresh.sh

@@ -28,7 +28,7 @@ func gated(cfg *Config) chan struct{} {
 // ask sends a prompt in the name of a program and returns the status.
 func (h *house) ask(program string) int {
 	body := `{"model":"demo","prompt":"hi","max_tokens":1}`
-	req, err := http.NewRequestWithContext(h.t.Context(), "POST", h.base+"/v1/completions", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.base+"/v1/completions", strings.NewReader(body))
 	if err != nil {
 		return 0
 	}

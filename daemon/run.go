@@ -50,7 +50,7 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, s := range n.services() {
 		running = append(running, start(ctx, s, failed))
 	}
-	n.log.Info("node is running", "dataDir", n.cfg.DataDir, "nodeID", n.identity.NodeID(), "version", n.cfg.Version)
+	n.log.Info("node is running", "dataDir", n.cfg.DataDir, "peer", n.identity.NodeID(), "version", n.cfg.Version)
 	var err error
 	select {
 	case <-ctx.Done():

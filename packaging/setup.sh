@@ -14,10 +14,10 @@ go_version=1.26
 node=(gcc libc6-dev libffi8 libstdc++6 ca-certificates)
 window=("${node[@]}" pkg-config libgl1-mesa-dev xorg-dev libgl1-mesa-dri)
 # Headless screen and driver, session bus and keyring, a Vulkan device in software, the Windows compiler, JavaScript,
-# network namespaces.
+# network namespaces, the compiler of the protobuf messages.
 test=("${window[@]}" xvfb xdotool imagemagick x11-utils openbox dbus gnome-keyring
 	libvulkan1 mesa-vulkan-drivers gcc-mingw-w64-x86-64 nodejs
-	iproute2 nftables)
+	iproute2 nftables protobuf-compiler)
 
 fail() {
 	echo "setup: $*" >&2

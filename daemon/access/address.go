@@ -108,7 +108,7 @@ func CheckListen(listen string) error {
 	}
 	own, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil // listening will tell
+		return nil //nolint:nilerr // listening will tell
 	}
 	for _, a := range own {
 		if network, ok := a.(*net.IPNet); ok && network.IP.Equal(net.IP(ip.WithZone("").AsSlice())) {

@@ -53,7 +53,7 @@ func appendPacket(b []byte, p *packet, to frame.View) ([]byte, error) {
 		return nil, err
 	}
 	if p.failed != nil {
-		return appendFailure(b, p.failed), nil
+		return appendFailure(b, p.failed), nil //nolint:nilerr // the failure is what is sent
 	}
 	return frame.AppendRows(b, p.batch.Rows, p.batch.Hidden, to, half), nil
 }

@@ -148,7 +148,7 @@ func (p *Pipe) cancel(number uint64) {
 func (p *Pipe) read(in *wire.Reader, stage int) {
 	for {
 		kind, body, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = core.Errorf(core.CodeNotReady, "it closed the stream")
 		}
 		switch code := core.CodeOf(err); {

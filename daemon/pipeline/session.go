@@ -290,7 +290,7 @@ func (s *session) openNext(ready chan<- []*wire.PipelineShape) {
 			err = s.relay(kind, body, ready)
 			in.SetIdle(beatSilence)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = core.Errorf(core.CodeNotReady, "it closed the stream")
 		}
 		if err != nil {

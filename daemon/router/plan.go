@@ -71,7 +71,7 @@ func (r *Router) way(ctx context.Context, b library.Blueprint) (here bool, chose
 	r.cfg.Log.Debug("planning the way of a request", "model", b.ID.String())
 	p, err := r.planFor(ctx, b, nil, b.Complete)
 	if b.Complete && (err != nil || p.Local() || !outruns(p)) {
-		return true, nil, nil // loading it makes room, or says what is in the way
+		return true, nil, nil //nolint:nilerr // loading it makes room, or says what is in the way
 	}
 	if err != nil {
 		return false, nil, r.refusalOf(b.ID, err)

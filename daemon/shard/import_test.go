@@ -115,10 +115,10 @@ func TestImportRefuses(t *testing.T) {
 	part.Set("llama.block_count", uint32(0))
 	encoder, _ := gguf.Marshal(part)
 	for path, want := range map[string]core.Code{
-		filepath.Join(dir, "missing.gguf"):         core.CodeNotFound,
-		dir:                                        core.CodeInvalidRequest,
-		write("empty.gguf", nil):                   core.CodeCorrupt,
-		write("text.gguf", []byte("hello")):        core.CodeCorrupt,
+		filepath.Join(dir, "missing.gguf"):  core.CodeNotFound,
+		dir:                                 core.CodeInvalidRequest,
+		write("empty.gguf", nil):            core.CodeCorrupt,
+		write("text.gguf", []byte("hello")): core.CodeCorrupt,
 		write("cut.gguf", whole[:len(whole)-1000]): core.CodeCorrupt,
 		write("split.gguf", partial):               core.CodeUnsupported,
 		write("mmproj.gguf", encoder):              core.CodeUnsupported,

@@ -31,3 +31,5 @@
 //	/shoal/announce/1   gossip: what nodes tell of themselves
 //	/shoal/admit/1      gossip: new members
 package swarm
+
+//go:generate ../../packaging/protoc.sh wire/pipeline.proto wire/shard.proto record/record.proto

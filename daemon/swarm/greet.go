@@ -125,7 +125,7 @@ func (t *session) compareClocks(id core.PeerID, millis int64) {
 	if millis <= 0 || millis > mostMillis {
 		return
 	}
-	ahead := time.UnixMilli(millis).Sub(time.Now())
+	ahead := time.Until(time.UnixMilli(millis))
 	if !t.notices.compare(id, ahead) {
 		return
 	}

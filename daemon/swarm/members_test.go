@@ -305,12 +305,12 @@ func TestForksAreSettledAlike(t *testing.T) {
 	}
 	base := rowOf(t, net, name(founder, one), name(founder, two))
 	after := func(steps ...func(*record.Alteration) self) []*record.Change {
-		row, last := slices.Clone(base), [32]byte{}
+		row := slices.Clone(base)
 		a, err := record.OpenChange(net, base[1])
 		if err != nil {
 			t.Fatal(err)
 		}
-		last = a.Hash
+		last := a.Hash
 		for i, step := range steps {
 			n := record.Alteration{Number: uint64(i + 3), Previous: last, Time: time.Now()}
 			by := step(&n)

@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"slices"
@@ -236,6 +235,3 @@ func (m *membership) digest() []byte {
 	}
 	return h.Sum(nil)
 }
-
-// same tells whether another node knows the same members.
-func (m *membership) same(digest []byte) bool { return bytes.Equal(m.digest(), digest) }

@@ -3,6 +3,7 @@ package transfer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -112,7 +113,7 @@ func (s *Server) serve(ctx context.Context, stream core.Stream) {
 	c.out = wire.NewWriter(capped{stream, ctx, up, nil}, stallTime)
 	for {
 		in.until = time.Now().Add(requestTime)
-		if err := c.answer(ctx); err == io.EOF {
+		if err := c.answer(ctx); errors.Is(err, io.EOF) {
 			_ = stream.Close()
 			return
 		} else if err != nil {

@@ -3,6 +3,7 @@ package renderer
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"runtime"
 	"runtime/debug"
@@ -46,11 +47,10 @@ func Serve(in io.Reader, out io.Writer, exit func(code int)) int {
 	var recent cache
 	for {
 		var q question
-		switch err := unpack(questions, &q); err {
-		case nil:
-		case io.EOF:
+		switch err := unpack(questions, &q); {
+		case errors.Is(err, io.EOF):
 			return exitDone
-		default:
+		case err != nil:
 			return exitBroken
 		}
 		if q.Limits.Memory <= 0 || q.Limits.Time <= 0 {
