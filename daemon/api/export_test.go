@@ -34,3 +34,9 @@ func OpenAPIDocument() []byte { return openAPIDocument }
 
 // Depth is how deeply JSON is nested.
 func Depth(text []byte) int { return depth(text) }
+
+// Bounds of the event socket.
+const (
+	MaxSockets     = maxSockets
+	MaxSocketFrame = socketMaxFrame
+)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -64,18 +63,19 @@ func readPongs(conn *websocket.Conn) {
 	conn.SetPongHandler(alive)
 	_ = alive("")
 	for {
-		if _, _, err := conn.NextReader(); err != nil {
+		// Whole messages: the limit of a reader that is given up after its first frame counts each frame alone.
+		if _, _, err := conn.ReadMessage(); err != nil {
 			return
 		}
 	}
 }
 
-// pump writes events until the client is gone or the server closes.
+// pump writes events until the client is gone or the server closes. Ids have gaps by design, since a newer state takes the
+// place of an older one; what a slow client lost is told by the node, as an event of its own.
 func (s *Server) pump(ctx context.Context, conn *websocket.Conn) {
 	ping := time.NewTicker(socketPing)
 	defer ping.Stop()
 	events := s.node.Subscribe(ctx, 0)
-	var last uint64
 	for {
 		select {
 		case <-ctx.Done():
@@ -90,10 +90,6 @@ func (s *Server) pump(ctx context.Context, conn *websocket.Conn) {
 				farewell(conn)
 				return
 			}
-			if missed := gap(last, e.ID); missed > 0 && conn.WriteJSON(lostEvents(missed)) != nil {
-				return
-			}
-			last = e.ID
 			if conn.WriteJSON(e) != nil {
 				return
 			}
@@ -104,22 +100,4 @@ func (s *Server) pump(ctx context.Context, conn *websocket.Conn) {
 func farewell(conn *websocket.Conn) {
 	bye := websocket.FormatCloseMessage(websocket.CloseGoingAway, "")
 	_ = conn.WriteControl(websocket.CloseMessage, bye, time.Now().Add(time.Second)) // the client may be gone
-}
-
-// gap is how many events were lost between two; before the first one nothing counts as lost.
-func gap(last, next uint64) uint64 {
-	if last == 0 || next <= last+1 {
-		return 0
-	}
-	return next - last - 1
-}
-
-// lostEvents tells a client that reads too slowly what it did not get.
-func lostEvents(n uint64) core.Event {
-	return core.Event{Type: core.EventActivity, Data: core.Activity{
-		Kind:       "events_lost",
-		Message:    fmt.Sprintf("%d events were lost because this client reads too slowly", n),
-		Timestamp:  time.Now(),
-		ToastLevel: "warning",
-	}}
 }

@@ -356,7 +356,7 @@ func TestSubscribe(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	}
-	node.Publish(core.EventStats, admin.Stats{NodeID: "n"}, 0)
+	node.Publish(core.EventStats, admin.Stats{NodeID: "n"})
 	if e := <-events; e.Type != core.EventStats || e.Data.(admin.Stats).NodeID != "n" {
 		t.Errorf("%+v", e)
 	}

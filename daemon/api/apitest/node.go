@@ -13,6 +13,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
 	"github.com/shoal-p2p/shoal/daemon/core"
+	"github.com/shoal-p2p/shoal/daemon/event"
 )
 
 // Key is the API key of a Node.
@@ -31,7 +32,9 @@ type Node struct {
 	// Script, if set, answers instead of Answer.
 	Script func(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error)
 
-	calls atomic.Int64
+	calls  atomic.Int64
+	events event.Bus
+	past   sync.Once
 
 	mu        sync.Mutex // guards what follows
 	requests  []*core.GenerateRequest
@@ -40,8 +43,6 @@ type Node struct {
 	patch     []byte
 	paused    bool
 	stopped   bool
-	readers   []chan core.Event
-	eventID   uint64
 }
 
 var _ admin.Node = (*Node)(nil)
@@ -272,39 +273,22 @@ func (n *Node) Ready(context.Context) (bool, map[string]string) {
 	return true, map[string]string{"api": "ok", "store": "ok", "runtime": "ok", "models": "ok"}
 }
 
-// Subscribe implements admin.Control: first two events from the past, then those of Publish.
-func (n *Node) Subscribe(ctx context.Context, _ uint64) <-chan core.Event {
+// Subscribe implements admin.Control: first two events from the past, then those of Publish, over the bus of a real node.
+func (n *Node) Subscribe(ctx context.Context, since uint64) <-chan core.Event {
 	n.calls.Add(1)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	events := make(chan core.Event, 256)
-	for i, kind := range []string{"daemon_started", "model_loaded"} {
-		events <- core.Event{ID: uint64(i + 1), Type: core.EventActivity, Data: core.Activity{Kind: kind, Message: kind, Timestamp: time.Unix(int64(i), 0)}}
-	}
-	n.eventID = max(n.eventID, 2)
-	n.readers = append(n.readers, events)
-	context.AfterFunc(ctx, func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.readers = slices.DeleteFunc(n.readers, func(r chan core.Event) bool { return r == events })
-		close(events)
+	n.past.Do(func() {
+		for i, kind := range []string{"daemon_started", "model_loaded"} {
+			n.events.Publish(core.EventActivity, core.Activity{Kind: kind, Message: kind, Timestamp: time.Unix(int64(i), 0)})
+		}
 	})
-	return events
+	return n.events.Subscribe(ctx, since)
 }
 
-// Publish sends an event to all subscribers. Lost ids before it are as if the subscribers had been too slow.
-func (n *Node) Publish(kind core.EventType, data any, lost uint64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.eventID += 1 + lost
-	for _, r := range n.readers {
-		r <- core.Event{ID: n.eventID, Type: kind, Data: data}
-	}
-}
+// Publish sends an event to all subscribers.
+func (n *Node) Publish(kind core.EventType, data any) { n.events.Publish(kind, data) }
 
 // Subscribers is how many subscriptions are open.
 func (n *Node) Subscribers() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.readers)
+	count, _ := n.events.Watched()
+	return count
 }
