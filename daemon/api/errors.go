@@ -75,9 +75,6 @@ func (s *Server) writeError(c *gin.Context, err error) {
 		}
 		c.Header("Retry-After", strconv.Itoa(seconds))
 	}
-	if status == http.StatusUnauthorized {
-		c.Header("WWW-Authenticate", "Bearer")
-	}
 	c.JSON(status, body)
 }
 
@@ -99,12 +96,22 @@ func errorBody(err error) (openai.ErrorBody, int) {
 		hint = report.Hint
 	}
 	return openai.ErrorBody{Error: openai.ErrorDetail{
-		Message: e.Msg,
+		Message: bounded(e.Msg),
 		Type:    report.Type,
 		Code:    string(e.Code),
-		Param:   text(e.Param),
-		Hint:    text(hint),
+		Param:   text(bounded(e.Param)),
+		Hint:    text(bounded(hint)),
 	}}, report.Status
+}
+
+// maxErrorText bounds each text of an error's reply: what a request or a file holds may have got into it.
+const maxErrorText = 1 << 10
+
+func bounded(s string) string {
+	if len(s) > maxErrorText {
+		s = s[:maxErrorText] + "…"
+	}
+	return strings.ToValidUTF8(s, "")
 }
 
 // text is nil for an empty string.

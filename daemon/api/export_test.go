@@ -32,11 +32,14 @@ func (s *Server) Routes() []RouteLine {
 // OpenAPIDocument is the file that GET /openapi.yaml serves.
 func OpenAPIDocument() []byte { return openAPIDocument }
 
-// Depth is how deeply JSON is nested.
-func Depth(text []byte) int { return depth(text) }
+// Measure is how deeply JSON is nested and how many values it holds.
+func Measure(text []byte) (depth, values int) { return measure(text, 1<<30) }
 
 // Bounds of the event socket.
 const (
 	MaxSockets     = maxSockets
 	MaxSocketFrame = socketMaxFrame
 )
+
+// MaxIdle is how many connections of one address may wait for a request.
+const MaxIdle = maxIdle

@@ -67,7 +67,7 @@ func FuzzDepth(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		got := api.Depth(text)
+		got, _ := api.Measure(text)
 		var value any
 		if json.Unmarshal(text, &value) == nil && got != nesting(value) {
 			t.Fatalf("%d, want %d: %q", got, nesting(value), text)

@@ -25,6 +25,7 @@ type guard struct {
 	limits   Limits
 	port     string
 	hosts    []string // exact Host values that are ours
+	named    bool     // there are Hosts of the settings
 	anyIP    bool     // listening on every address: the IP address a client dialled is a Host of ours too
 	origins  []string
 	openai   *rates
@@ -59,6 +60,7 @@ func newGuard(cfg Config, limits Limits, addr net.Addr, log *slog.Logger) *guard
 		g.addHost(listenHost)
 	}
 	g.hosts = append(g.hosts, cfg.Hosts...)
+	g.named = len(cfg.Hosts) > 0
 	return g
 }
 
@@ -76,6 +78,11 @@ func (g *guard) admit(c *gin.Context, r route) (*call, error) {
 	setSecurityHeaders(c.Writer.Header())
 	if req.ContentLength != 0 { // also bounds what net/http reads of a body that is refused
 		g.extendRead(c, g.limits.StallTimeout)
+	}
+	if len(req.TransferEncoding) > 0 {
+		// net/http has dropped a Content-Length that came too. What a proxy in front took for the rest of another request
+		// is not read as one.
+		c.Header("Connection", "close")
 	}
 	if !g.ourHost(req) {
 		return nil, core.Errorf(core.CodeForbidden, "the Host header does not name this node").
@@ -179,8 +186,12 @@ func preflight(req *http.Request) bool {
 	return req.Method == http.MethodOptions && req.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// forwarded are headers that a proxy adds. Behind one, a request from loopback may come from anywhere.
-var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Tailscale-User-Login"}
+// forwarded are headers that a proxy adds. Behind one, a request from loopback may come from anywhere. A proxy that adds
+// none cannot be told from a program on this PC: see checkKey.
+var forwarded = []string{
+	"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip",
+	"Cf-Connecting-Ip", "True-Client-Ip", "Tailscale-User-Login",
+}
 
 // sender is who sent the request, and whether that is a program on this PC.
 func sender(req *http.Request) (netip.Addr, bool) {
@@ -207,7 +218,8 @@ func (g *guard) checkRate(from netip.Addr, local bool, path string) error {
 }
 
 func (g *guard) checkKey(c *gin.Context, need access, local bool) error {
-	if need == accessAny || need == accessRead && local {
+	// Who gave this node a further name has most likely put a proxy in front of it, and the world may look local.
+	if need == accessAny || need == accessRead && local && !g.named {
 		return nil
 	}
 	if need == accessHere && !local {
@@ -215,6 +227,7 @@ func (g *guard) checkKey(c *gin.Context, need access, local bool) error {
 	}
 	scheme, given, _ := strings.Cut(c.Request.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || given == "" {
+		c.Header("WWW-Authenticate", "Bearer")
 		return core.Errorf(core.CodeUnauthorized, "this needs the API key")
 	}
 	if sameKey(given, g.node.APIKey()) {
@@ -244,5 +257,6 @@ func (g *guard) punish(c *gin.Context) error {
 	case <-wait.C:
 	case <-c.Request.Context().Done():
 	}
+	c.Header("WWW-Authenticate", "Bearer")
 	return core.Errorf(core.CodeUnauthorized, "the API key is wrong")
 }

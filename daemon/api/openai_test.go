@@ -38,8 +38,8 @@ func TestBadRequests(t *testing.T) {
 		{chatPath, `{"model":"` + strings.Repeat("x", 300) + `"}`, 400, "model"},
 		{chatPath, `{"model":"shoal-demo"}`, 400, "messages"},
 		{chatPath, `{"model":"shoal-demo","messages":{}}`, 400, "messages"},
-		{chatPath, `{"model":"shoal-demo","messages":[null]}`, 400, "messages[0].role"},
-		{chatPath, `{"model":"shoal-demo","messages":["hi"]}`, 400, "messages"},
+		{chatPath, `{"model":"shoal-demo","messages":[null]}`, 400, "messages[0]"},
+		{chatPath, `{"model":"shoal-demo","messages":["hi"]}`, 400, "messages[0]"},
 		{chatPath, `{"model":"shoal-demo","messages":[{"role":"king","content":"hi"}]}`, 400, "messages[0].role"},
 		{chatPath, `{"model":"shoal-demo","messages":[{"role":"user"}]}`, 400, "messages[0].content"},
 		{chatPath, `{"model":"shoal-demo","messages":[{"role":"user","content":7}]}`, 400, "messages[0].content"},
@@ -156,7 +156,7 @@ func TestRequestReachesTheNode(t *testing.T) {
 		{"role":"assistant","content":null,"reasoning_content":"hm","refusal":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},
 		{"role":"tool","tool_call_id":"c1","content":"42"}],
 		"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"},"strict":true}}],"tool_choice":"none",
-		"temperature":0,"top_p":0.5,"top_k":3,"min_p":0.1,"repeat_penalty":1.1,"frequency_penalty":-1,"presence_penalty":2,"seed":-1,
+		"temperature":0,"top_p":0.5,"top_k":3,"min_p":0.1,"repeat_penalty":1.1,"frequency_penalty":-1,"presence_penalty":2,"seed":9,
 		"logit_bias":{"7":-100},"stop":"END","max_completion_tokens":4,"logprobs":true,"top_logprobs":2,"user":"ann",
 		"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object"}}}}`)
 	got := f.node.Requests()[0]
@@ -166,7 +166,7 @@ func TestRequestReachesTheNode(t *testing.T) {
 	}
 	s := got.Sampling
 	if s.Temperature != 0 || s.TopP != 0.5 || s.TopK != 3 || s.MinP != 0.1 || s.RepeatPenalty != 1.1 || s.FrequencyPenalty != -1 ||
-		s.PresencePenalty != 2 || *s.Seed != 0 || s.LogitBias[7] != -100 || !s.Logprobs || s.TopLogprobs != 2 {
+		s.PresencePenalty != 2 || *s.Seed != 9 || s.LogitBias[7] != -100 || !s.Logprobs || s.TopLogprobs != 2 {
 		t.Errorf("sampling %+v", s)
 	}
 	if got.MaxTokens != 4 || !slices.Equal(got.Stop, []string{"END"}) || got.ToolChoice != "none" || !got.Tools[0].Strict ||

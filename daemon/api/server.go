@@ -40,8 +40,9 @@ type Limits struct {
 	HeaderBytes    int           // of a request; 64 KiB
 	BodyBytes      int64         // of a request; 32 MiB
 	JSONDepth      int           // nested objects and lists in a body; 64
+	JSONValues     int           // values in a body; 1 Mi
 	Connections    int           // open at once; 4096
-	BodiesBytes    int64         // of all requests at once; 256 MiB
+	BodiesBytes    int64         // memory that reading and decoding all bodies may take at once; 512 MiB
 	OpenAIPerMin   int           // requests to /v1 per minute and address that is not loopback; 60
 	AdminPerMinute int           // requests to /api/admin per minute and address that is not loopback; 200
 }
@@ -55,8 +56,9 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.WrongKeyDelay, 500*time.Millisecond)
 	orDefault(&l.HeaderBytes, 64<<10)
 	orDefault(&l.BodyBytes, 32<<20)
-	orDefault(&l.BodiesBytes, 8*l.BodyBytes)
+	orDefault(&l.BodiesBytes, 16*l.BodyBytes)
 	orDefault(&l.JSONDepth, 64)
+	orDefault(&l.JSONValues, 1<<20)
 	orDefault(&l.Connections, 4096)
 	orDefault(&l.OpenAIPerMin, 60)
 	orDefault(&l.AdminPerMinute, 200)
@@ -147,7 +149,9 @@ func (s *Server) serve(ctx context.Context, ln net.Listener) error {
 	stopOnCtx := context.AfterFunc(ctx, stop)
 	defer stopOnCtx()
 	close(s.ready)
-	err := server.Serve(bound(ln, s.limits.Connections, s.limits.StallTimeout))
+	listener := bound(ln, s.limits.Connections, s.limits.StallTimeout)
+	server.ConnState = listener.state
+	err := server.Serve(listener)
 	stop()
 	drained.Wait()
 	s.open.Wait()

@@ -16,6 +16,7 @@ const (
 	CodeUnsupported     Code = "unsupported"
 	CodeCorrupt         Code = "corrupt"
 	CodeTooLarge        Code = "too_large"
+	CodeSlow            Code = "request_timeout"
 	CodeUnauthorized    Code = "unauthorized"
 	CodeForbidden       Code = "forbidden"
 	CodeNotFound        Code = "not_found"
@@ -57,6 +58,8 @@ func ReportOf(c Code) Report {
 		return Report{http.StatusBadRequest, "invalid_request_error", 9, "The file is damaged.", "Get the file again and check its size."}
 	case CodeTooLarge:
 		return Report{http.StatusRequestEntityTooLarge, "invalid_request_error", 2, "That is too large.", ""}
+	case CodeSlow:
+		return Report{http.StatusRequestTimeout, "invalid_request_error", 11, "The request came too slowly.", ""}
 	case CodeUnauthorized:
 		return Report{http.StatusUnauthorized, "authentication_error", 3, "The API key is missing or wrong.", "Send the header Authorization: Bearer KEY; `shoald key` prints the key."}
 	case CodeForbidden:

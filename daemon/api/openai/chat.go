@@ -27,25 +27,21 @@ type Prompt struct {
 }
 
 type chatBody struct {
-	samplingParams      `json:"-"`      // read on its own, so that errors name its fields as the caller does
+	samplingParams
 	Model               string          `json:"model"`
-	Messages            []chatMessage   `json:"messages"`
+	Messages            json.RawMessage `json:"messages"`
 	MaxTokens           *int            `json:"max_tokens"`
 	MaxCompletionTokens *int            `json:"max_completion_tokens"`
 	Logprobs            bool            `json:"logprobs"`
 	TopLogprobs         *int            `json:"top_logprobs"`
 	ResponseFormat      json.RawMessage `json:"response_format"`
-	Tools               []chatTool      `json:"tools"`
+	Tools               json.RawMessage `json:"tools"`
 	ToolChoice          json.RawMessage `json:"tool_choice"`
 	ParallelToolCalls   *bool           `json:"parallel_tool_calls"`
 	ReasoningEffort     string          `json:"reasoning_effort"`
-	TemplateArgs        map[string]any  `json:"chat_template_kwargs"`
+	TemplateArgs        json.RawMessage `json:"chat_template_kwargs"`
 	User                string          `json:"user"`
 }
-
-var chatFields = append(slices.Clone(samplingFields),
-	"model", "messages", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs", "response_format",
-	"tools", "tool_choice", "parallel_tool_calls", "reasoning_effort", "chat_template_kwargs", "user")
 
 var chatRules = with(commonRules, map[string]rule{
 	"functions":          only("the old function calls are not supported; use tools"),
@@ -64,9 +60,9 @@ func with(base, more map[string]rule) map[string]rule {
 }
 
 // ChatRequest reads the body of POST /v1/chat/completions.
-func ChatRequest(body []byte) (*Request, error) {
+func ChatRequest(raw []byte) (*Request, error) {
 	var in chatBody
-	if err := decode(body, chatFields, chatRules, &in, &in.samplingParams); err != nil {
+	if err := body(raw, &in, chatRules); err != nil {
 		return nil, err
 	}
 	if err := checkModel(in.Model); err != nil {
@@ -129,7 +125,15 @@ func (in *chatBody) limit() (int, error) {
 // templateArgs are what the chat template sees besides the messages. The effort goes to templates that know it;
 // "none" also switches thinking off where a template has that switch.
 func (in *chatBody) templateArgs() (map[string]any, error) {
-	args := maps.Clone(in.TemplateArgs)
+	var args map[string]any
+	if len(in.TemplateArgs) > maxTemplateArgs {
+		return nil, refuse("chat_template_kwargs", "chat_template_kwargs may have at most %d bytes", maxTemplateArgs)
+	}
+	if !isNull(in.TemplateArgs) {
+		if err := json.Unmarshal(in.TemplateArgs, &args); err != nil {
+			return nil, jsonError(err, "chat_template_kwargs")
+		}
+	}
 	if in.ReasoningEffort == "" {
 		return args, nil
 	}
@@ -158,7 +162,7 @@ func format(raw json.RawMessage, grammar string) (core.Format, error) {
 		Type       string          `json:"type"`
 		JSONSchema json.RawMessage `json:"json_schema"`
 	}
-	if err := object(raw, &in, "response_format", []string{"type", "json_schema"}, nil); err != nil {
+	if err := decode(raw, &in, "response_format", nil); err != nil {
 		return core.Format{}, err
 	}
 	if grammar != "" && in.Type != "text" {
@@ -183,7 +187,7 @@ func schemaFormat(raw json.RawMessage) (core.Format, error) {
 	var in struct {
 		Schema json.RawMessage `json:"schema"`
 	}
-	if err := object(raw, &in, path, []string{"name", "description", "schema", "strict"}, nil); err != nil {
+	if err := decode(raw, &in, path, map[string]rule{"name": harmless, "description": harmless, "strict": harmless}); err != nil {
 		return core.Format{}, err
 	}
 	if !isObject(in.Schema) {

@@ -1,8 +1,8 @@
 package openai
 
 import (
+	"bytes"
 	"encoding/json"
-	"slices"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -13,27 +13,24 @@ const (
 )
 
 type completionBody struct {
-	samplingParams `json:"-"`      // read on its own, so that errors name its fields as the caller does
-	Model          string          `json:"model"`
-	Prompt         json.RawMessage `json:"prompt"`
-	MaxTokens      *int            `json:"max_tokens"`
-	Echo           bool            `json:"echo"`
-	Logprobs       *int            `json:"logprobs"`
-	BestOf         *int            `json:"best_of"`
-	User           string          `json:"user"`
+	samplingParams
+	Model     string          `json:"model"`
+	Prompt    json.RawMessage `json:"prompt"`
+	MaxTokens *int            `json:"max_tokens"`
+	Echo      bool            `json:"echo"`
+	Logprobs  *int            `json:"logprobs"`
+	BestOf    *int            `json:"best_of"`
+	User      string          `json:"user"`
 }
-
-var completionFields = append(slices.Clone(samplingFields),
-	"model", "prompt", "max_tokens", "echo", "logprobs", "best_of", "user")
 
 var completionRules = with(commonRules, map[string]rule{
 	"suffix": only("filling in the middle is not supported", `""`),
 })
 
 // CompletionRequest reads the body of POST /v1/completions.
-func CompletionRequest(body []byte) (*Request, error) {
+func CompletionRequest(raw []byte) (*Request, error) {
 	var in completionBody
-	if err := decode(body, completionFields, completionRules, &in, &in.samplingParams); err != nil {
+	if err := body(raw, &in, completionRules); err != nil {
 		return nil, err
 	}
 	if err := checkModel(in.Model); err != nil {
@@ -94,53 +91,54 @@ func prompts(raw json.RawMessage) ([]Prompt, error) {
 	return list, nil
 }
 
-// textsOrTokens reads the four shapes that prompt and input may have, at most limit elements.
+// textsOrTokens reads the four shapes that prompt and input may have, at most limit elements; the first byte of the value
+// and of its first element tell which it is.
 func textsOrTokens(raw json.RawMessage, param string, limit int) ([]Prompt, error) {
-	var text string
-	var texts []string
-	var tokens []int32
-	var lists [][]int32
-	switch {
-	case isNull(raw):
+	if isNull(raw) {
 		return nil, refuse(param, "%s is missing", param)
-	case json.Unmarshal(raw, &text) == nil:
-		return []Prompt{{Text: text}}, nil
-	case string(raw) == "[]":
-		return nil, refuse(param, "%s must not be empty", param)
-	case json.Unmarshal(raw, &texts) == nil:
-		if len(texts) > limit || hasNull(raw) {
-			return nil, refuse(param, "%s may hold at most %d texts and no null", param, limit)
-		}
-		list := make([]Prompt, len(texts))
-		for i, s := range texts {
-			list[i].Text = s
-		}
-		return list, nil
-	case json.Unmarshal(raw, &tokens) == nil:
-		return []Prompt{{Tokens: tokens}}, checkTokens(param, tokens)
-	case json.Unmarshal(raw, &lists) == nil:
-		if len(lists) > limit {
-			return nil, refuse(param, "%s may hold at most %d lists", param, limit)
-		}
-		list := make([]Prompt, len(lists))
-		for i, t := range lists {
-			if err := checkTokens(param, t); err != nil {
-				return nil, err
-			}
-			if t == nil {
-				return nil, refuse(param, "%s may not hold null", param)
-			}
-			list[i].Tokens = t
-		}
-		return list, nil
 	}
-	return nil, refuse(param, "%s must be a string, a list of strings, a list of token ids or a list of such lists", param)
+	if raw[0] == '"' {
+		return []Prompt{{Text: text(raw)}}, nil
+	}
+	shape := refuse(param, "%s must be a string, a list of strings, a list of token ids or a list of such lists", param)
+	if raw[0] != '[' {
+		return nil, shape
+	}
+	first := raw[blank(raw, 1)]
+	switch {
+	case first == ']':
+		return nil, refuse(param, "%s must not be empty", param)
+	case first != '"' && first != '[':
+		tokens, err := tokenList(raw, param)
+		return []Prompt{{Tokens: tokens}}, err
+	}
+	var all []Prompt
+	err := list(raw, param, limit, func(_ string, value []byte) (err error) {
+		var p Prompt
+		switch {
+		case value[0] != first:
+			return shape
+		case first == '"':
+			p.Text = text(value)
+		default:
+			p.Tokens, err = tokenList(value, param)
+		}
+		all = append(all, p)
+		return err
+	})
+	return all, err
 }
 
-// hasNull tells whether a JSON list has a null among its elements, which json reads as "".
-func hasNull(raw json.RawMessage) bool {
-	var elements []*string
-	return json.Unmarshal(raw, &elements) == nil && slices.Contains(elements, nil)
+// tokenList reads a list of token ids; it is never nil.
+func tokenList(raw []byte, param string) ([]int32, error) {
+	if count(raw, maxTokens+1) > maxTokens {
+		return nil, refuse(param, "%s may hold at most %d token ids", param, maxTokens)
+	}
+	tokens := []int32{}
+	if json.Unmarshal(raw, &tokens) != nil || bytes.Contains(raw, []byte("null")) {
+		return nil, refuse(param, "%s must be a string, a list of strings, a list of token ids or a list of such lists", param)
+	}
+	return tokens, checkTokens(param, tokens)
 }
 
 func checkTokens(param string, tokens []int32) error {

@@ -24,9 +24,9 @@ var embeddingsRules = map[string]rule{
 }
 
 // EmbeddingRequest reads the body of POST /v1/embeddings.
-func EmbeddingRequest(body []byte) (*EmbeddingsRequest, error) {
+func EmbeddingRequest(raw []byte) (*EmbeddingsRequest, error) {
 	var in embeddingsBody
-	if err := decode(body, []string{"model", "input", "encoding_format"}, embeddingsRules, &in); err != nil {
+	if err := body(raw, &in, embeddingsRules); err != nil {
 		return nil, err
 	}
 	if err := checkModel(in.Model); err != nil {

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"maps"
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -24,59 +25,86 @@ var harmless = rule{any: true}
 // only is the rule of fields that may be sent with the values that ask for nothing.
 func only(reason string, neutral ...string) rule { return rule{neutral: neutral, reason: reason} }
 
-// decode reads body, a JSON object, into each of outs, which share its fields. Keys that are neither in known nor
-// let through by a rule are errors, because a field that is ignored is a promise that is broken.
-func decode(body []byte, known []string, rules map[string]rule, outs ...any) error {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(body, &fields); err != nil {
-		return jsonError(err, "")
-	}
-	if fields == nil {
-		return core.Errorf(core.CodeInvalidRequest, "the body must be a JSON object")
-	}
-	if err := checkFields(fields, "", known, rules); err != nil {
-		return err
-	}
-	for _, out := range outs {
-		if err := json.Unmarshal(body, out); err != nil {
-			return jsonError(err, "")
-		}
-	}
-	return nil
-}
-
-// checkFields refuses the first field, in alphabetical order, that may not be sent. path goes before its name.
-func checkFields(fields map[string]json.RawMessage, path string, known []string, rules map[string]rule) error {
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if slices.Contains(known, name) {
-			continue
-		}
-		value := string(bytes.TrimSpace(fields[name]))
-		r, listed := rules[name]
-		if value == "null" || r.any || slices.Contains(r.neutral, value) {
-			continue
-		}
-		if !listed {
-			return refuse(path+name, "the field %q is not known here; remove it or check its spelling", cut(name))
-		}
-		return unsupported(path+name, "%s: %s", name, r.reason)
-	}
-	return nil
-}
-
-// object reads a nested object with the same care as decode.
-func object(raw []byte, out any, path string, known []string, rules map[string]rule) error {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
+// decode reads raw, a valid JSON object, into out, a pointer to a struct: each value once, into the field whose tag names
+// it. A json.RawMessage is not copied. Keys that are neither a field's nor let through by a rule are errors, because a
+// field that is ignored is a promise that is broken. path goes before the names.
+func decode(raw []byte, out any, path string, rules map[string]rule) error {
+	if len(raw) == 0 || raw[0] != '{' {
 		return refuse(path, "%s must be an object", path)
 	}
-	if err := checkFields(fields, path+".", known, rules); err != nil {
-		return err
+	fields := map[string]reflect.Value{}
+	tagged(reflect.ValueOf(out).Elem(), fields)
+	return split(raw, func(key, value []byte) error {
+		name := text(key)
+		field, known := fields[name]
+		if !known {
+			return checkRule(joinPath(path, name), name, value, rules)
+		}
+		if message, ok := field.Addr().Interface().(*json.RawMessage); ok {
+			*message = value
+			return nil
+		}
+		if err := json.Unmarshal(value, field.Addr().Interface()); err != nil {
+			return jsonError(err, joinPath(path, name))
+		}
+		return nil
+	})
+}
+
+// body is decode for the body of a request, of which nothing is known yet.
+func body(raw []byte, out any, rules map[string]rule) error {
+	raw = bytes.TrimSpace(raw)
+	if err := json.Unmarshal(raw, &struct{}{}); err != nil { // looks at all of it, keeps nothing
+		return jsonError(err, "")
 	}
-	if err := json.Unmarshal(raw, out); err != nil {
-		return jsonError(err, path)
+	if raw[0] != '{' {
+		return core.Errorf(core.CodeInvalidRequest, "the body must be a JSON object")
 	}
-	return nil
+	return decode(raw, out, "", rules)
+}
+
+// tagged collects the fields of a struct, those of embedded structs too, by the names in their tags.
+func tagged(v reflect.Value, into map[string]reflect.Value) {
+	for i := range v.NumField() {
+		if t := v.Type().Field(i); t.Anonymous {
+			tagged(v.Field(i), into)
+		} else if name, _, _ := strings.Cut(t.Tag.Get("json"), ","); name != "" {
+			into[name] = v.Field(i)
+		}
+	}
+}
+
+// checkRule refuses a field that may not be sent.
+func checkRule(param, name string, raw []byte, rules map[string]rule) error {
+	r, listed := rules[name]
+	value := string(raw[:min(len(raw), 64)]) // no neutral value is as long
+	if value == "null" || r.any || slices.Contains(r.neutral, value) {
+		return nil
+	}
+	if !listed {
+		return refuse(param, "the field %q is not known here; remove it or check its spelling", cut(name))
+	}
+	return unsupported(param, "%s: %s", name, r.reason)
+}
+
+// list calls fn with each element of a JSON list and its path. More than limit elements are refused before one is
+// decoded; null and nothing are an empty list.
+func list(raw []byte, path string, limit int, fn func(path string, value []byte) error) error {
+	if isNull(raw) {
+		return nil
+	}
+	if raw[0] != '[' {
+		return refuse(path, "%s must be a list", path)
+	}
+	if count(raw, limit+1) > limit {
+		return refuse(path, "%s may hold at most %d elements", path, limit)
+	}
+	i := 0
+	return split(raw, func(_, value []byte) error {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		i++
+		return fn(at, value)
+	})
 }
 
 // jsonError turns an error of encoding/json into one that names the field.

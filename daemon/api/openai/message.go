@@ -2,14 +2,16 @@ package openai
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
-// maxMessages bounds a conversation; the body limit bounds its text.
-const maxMessages = 8192
+// Bounds of a conversation; the body limit bounds its text.
+const (
+	maxMessages = 8192
+	maxParts    = 4096 // of one message's content
+)
 
 // chatMessage is one element of "messages".
 type chatMessage struct {
@@ -17,9 +19,8 @@ type chatMessage struct {
 	Content          json.RawMessage `json:"content"`
 	ReasoningContent string          `json:"reasoning_content"`
 	Name             string          `json:"name"`
-	ToolCalls        []chatToolCall  `json:"tool_calls"`
+	ToolCalls        json.RawMessage `json:"tool_calls"`
 	ToolCallID       string          `json:"tool_call_id"`
-	unknown          map[string]json.RawMessage
 }
 
 type chatToolCall struct {
@@ -31,8 +32,6 @@ type chatToolCall struct {
 	} `json:"function"`
 }
 
-var messageFields = []string{"role", "content", "reasoning_content", "name", "tool_calls", "tool_call_id"}
-
 // messageRules lets a caller send back what a reply held.
 var messageRules = map[string]rule{
 	"refusal":       harmless,
@@ -42,35 +41,25 @@ var messageRules = map[string]rule{
 	"function_call": only("the old function calls are not supported; use tool_calls"),
 }
 
-// UnmarshalJSON implements json.Unmarshaler; it keeps all fields for the check that follows.
-func (m *chatMessage) UnmarshalJSON(raw []byte) error {
-	type plain chatMessage
-	if err := json.Unmarshal(raw, (*plain)(m)); err != nil {
-		return err
-	}
-	return json.Unmarshal(raw, &m.unknown)
-}
-
 // messages checks a conversation and returns it in the node's words.
-func messages(in []chatMessage) ([]core.Message, error) {
-	if len(in) == 0 || len(in) > maxMessages {
-		return nil, refuse("messages", "messages must hold 1 to %d messages", maxMessages)
-	}
-	out := make([]core.Message, len(in))
-	for i := range in {
-		m, err := in[i].message(fmt.Sprintf("messages[%d]", i))
-		if err != nil {
-			return nil, err
+func messages(raw json.RawMessage) ([]core.Message, error) {
+	var out []core.Message
+	err := list(raw, "messages", maxMessages, func(path string, value []byte) error {
+		var in chatMessage
+		if err := decode(value, &in, path, messageRules); err != nil {
+			return err
 		}
-		out[i] = m
+		m, err := in.message(path)
+		out = append(out, m)
+		return err
+	})
+	if err == nil && len(out) == 0 {
+		err = refuse("messages", "messages must hold 1 to %d messages", maxMessages)
 	}
-	return out, nil
+	return out, err
 }
 
 func (m *chatMessage) message(path string) (out core.Message, err error) {
-	if err := checkFields(m.unknown, path+".", messageFields, messageRules); err != nil {
-		return out, err
-	}
 	out = core.Message{Role: m.Role, ReasoningContent: m.ReasoningContent, Name: m.Name, ToolCallID: m.ToolCallID}
 	switch m.Role {
 	case "system", "user", "assistant":
@@ -96,51 +85,56 @@ func (m *chatMessage) message(path string) (out core.Message, err error) {
 	return out, err
 }
 
-func (m *chatMessage) toolCalls(path string) ([]core.ToolCall, error) {
-	if len(m.ToolCalls) == 0 {
-		return nil, nil
+func (m *chatMessage) toolCalls(path string) (calls []core.ToolCall, err error) {
+	path += ".tool_calls"
+	if m.Role != "assistant" && !isNull(m.ToolCalls) && string(m.ToolCalls) != "[]" {
+		return nil, refuse(path, "%s: only an assistant message may hold tool calls", path)
 	}
-	if m.Role != "assistant" || len(m.ToolCalls) > maxTools {
-		return nil, refuse(path+".tool_calls", "%s: only an assistant message may hold tool_calls, at most %d", path, maxTools)
-	}
-	calls := make([]core.ToolCall, len(m.ToolCalls))
-	for i, c := range m.ToolCalls {
-		if c.Function.Name == "" || c.Type != "" && c.Type != "function" {
-			return nil, refuse(path+".tool_calls", "%s.tool_calls[%d] must be a call of a function", path, i)
+	err = list(m.ToolCalls, path, maxTools, func(at string, value []byte) error {
+		var c chatToolCall
+		if err := json.Unmarshal(value, &c); err != nil {
+			return jsonError(err, at)
 		}
-		calls[i] = core.ToolCall{ID: c.ID, Name: c.Function.Name, Arguments: c.Function.Arguments}
-	}
-	return calls, nil
+		if c.Function.Name == "" || c.Type != "" && c.Type != "function" {
+			return refuse(path, "%s must be a call of a function", at)
+		}
+		calls = append(calls, core.ToolCall{ID: c.ID, Name: c.Function.Name, Arguments: c.Function.Arguments})
+		return nil
+	})
+	return calls, err
 }
 
 // content reads a text or a list of text parts.
 func content(raw json.RawMessage, path string) (string, error) {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return text, nil
+	if raw[0] == '"' {
+		return text(raw), nil
 	}
-	var parts []struct {
-		Type    string `json:"type"`
-		Text    string `json:"text"`
-		Refusal string `json:"refusal"`
-	}
-	if err := json.Unmarshal(raw, &parts); err != nil {
+	if raw[0] != '[' {
 		return "", refuse(path, "%s must be a string or a list of text parts", path)
 	}
 	var all strings.Builder
-	for i, p := range parts {
+	err := list(raw, path, maxParts, func(at string, value []byte) error {
+		var p struct {
+			Type    string `json:"type"`
+			Text    string `json:"text"`
+			Refusal string `json:"refusal"`
+		}
+		if json.Unmarshal(value, &p) != nil {
+			return refuse(path, "%s must be a string or a list of text parts", path)
+		}
 		switch p.Type {
 		case "text":
 			all.WriteString(p.Text)
 		case "refusal":
 			all.WriteString(p.Refusal)
 		case "image_url":
-			return "", unsupported(fmt.Sprintf("%s[%d]", path, i), "images cannot be read by this node yet; send text")
+			return unsupported(at, "images cannot be read by this node yet; send text")
 		case "input_audio", "file":
-			return "", unsupported(fmt.Sprintf("%s[%d]", path, i), "audio and files cannot be read by this node; send text")
+			return unsupported(at, "audio and files cannot be read by this node; send text")
 		default:
-			return "", refuse(fmt.Sprintf("%s[%d].type", path, i), "%s[%d].type must be text", path, i)
+			return refuse(at+".type", "%s.type must be text", at)
 		}
-	}
-	return all.String(), nil
+		return nil
+	})
+	return all.String(), err
 }

@@ -1,7 +1,10 @@
 package openai
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"hash/fnv"
+	"math"
 	"strconv"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -13,6 +16,8 @@ const (
 	maxTokens    = 1 << 20
 	maxChoices   = 16
 	maxGrammar   = 1 << 20
+
+	maxTemplateArgs = 1 << 20 // bytes
 )
 
 // What a request gets that does not say how to sample; llama.cpp's own defaults.
@@ -25,25 +30,20 @@ const (
 
 // samplingParams are the fields about sampling that chat and plain completions share.
 type samplingParams struct {
-	Temperature      *float64           `json:"temperature"`
-	TopP             *float64           `json:"top_p"`
-	TopK             *int               `json:"top_k"`
-	MinP             *float64           `json:"min_p"`
-	RepeatPenalty    *float64           `json:"repeat_penalty"`
-	FrequencyPenalty *float64           `json:"frequency_penalty"`
-	PresencePenalty  *float64           `json:"presence_penalty"`
-	Seed             *int64             `json:"seed"`
-	LogitBias        map[string]float64 `json:"logit_bias"`
-	Grammar          string             `json:"grammar"`
-	Stop             stopList           `json:"stop"`
-	N                *int               `json:"n"`
-	Stream           bool               `json:"stream"`
-	StreamOptions    *streamOptions     `json:"stream_options"`
-}
-
-var samplingFields = []string{
-	"temperature", "top_p", "top_k", "min_p", "repeat_penalty", "frequency_penalty", "presence_penalty", "seed",
-	"logit_bias", "grammar", "stop", "n", "stream", "stream_options",
+	Temperature      *float64        `json:"temperature"`
+	TopP             *float64        `json:"top_p"`
+	TopK             *int            `json:"top_k"`
+	MinP             *float64        `json:"min_p"`
+	RepeatPenalty    *float64        `json:"repeat_penalty"`
+	FrequencyPenalty *float64        `json:"frequency_penalty"`
+	PresencePenalty  *float64        `json:"presence_penalty"`
+	Seed             *int64          `json:"seed"`
+	LogitBias        json.RawMessage `json:"logit_bias"`
+	Grammar          string          `json:"grammar"`
+	Stop             stopList        `json:"stop"`
+	N                *int            `json:"n"`
+	Stream           bool            `json:"stream"`
+	StreamOptions    *streamOptions  `json:"stream_options"`
 }
 
 type streamOptions struct {
@@ -64,12 +64,13 @@ func (l *stopList) UnmarshalJSON(raw []byte) error {
 		*l = stopList{one}
 		return nil
 	}
-	var many []string
-	if err := json.Unmarshal(raw, &many); err != nil {
-		return refuse("stop", "stop must be a string or a list of strings")
-	}
-	*l = many
-	return nil
+	return list(raw, "stop", core.MaxStops, func(_ string, value []byte) error {
+		if value[0] != '"' {
+			return refuse("stop", "stop must be a string or a list of strings")
+		}
+		*l = append(*l, text(value))
+		return nil
+	})
 }
 
 // sampling checks the parameters and returns them in the node's words, with defaults filled in.
@@ -89,7 +90,7 @@ func (p *samplingParams) sampling() (s core.Sampling, err error) {
 		RepeatPenalty:    or(p.RepeatPenalty, 1),
 		FrequencyPenalty: or(p.FrequencyPenalty, 0),
 		PresencePenalty:  or(p.PresencePenalty, 0),
-		Seed:             foldSeed(p.Seed),
+		Seed:             engineSeed(p.Seed),
 		LogitBias:        bias,
 	}
 	return s, s.Check(0)
@@ -114,9 +115,16 @@ func (p *samplingParams) check() error {
 }
 
 // logitBias reads token ids from the keys of a JSON object.
-func logitBias(in map[string]float64) (map[int32]float64, error) {
-	if len(in) > core.MaxLogitBias {
-		return nil, refuse("logit_bias", "logit_bias may hold at most %d tokens", core.MaxLogitBias)
+func logitBias(raw json.RawMessage) (map[int32]float64, error) {
+	if isNull(raw) {
+		return nil, nil
+	}
+	if !isObject(raw) || count(raw, core.MaxLogitBias+1) > core.MaxLogitBias {
+		return nil, refuse("logit_bias", "logit_bias must be an object of at most %d tokens", core.MaxLogitBias)
+	}
+	var in map[string]float64
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return nil, jsonError(err, "logit_bias")
 	}
 	if len(in) == 0 {
 		return nil, nil
@@ -135,13 +143,20 @@ func logitBias(in map[string]float64) (map[int32]float64, error) {
 	return out, nil
 }
 
-// foldSeed makes the 64-bit seed of the API fit the engine's 32 bits; small seeds stay as they are.
-func foldSeed(seed *int64) *uint32 {
-	if seed == nil {
+// engineSeed makes the 64-bit seed of the API fit the engine's 32 bits. -1 asks for another one each time, as in
+// llama.cpp and LM Studio; small seeds stay as they are, and the others are mixed so that they lie apart from those.
+func engineSeed(seed *int64) *uint32 {
+	if seed == nil || *seed == -1 {
 		return nil
 	}
-	folded := uint32(*seed) ^ uint32(uint64(*seed)>>32)
-	return &folded
+	if *seed >= 0 && *seed <= math.MaxUint32 {
+		small := uint32(*seed)
+		return &small
+	}
+	h := fnv.New32a()
+	h.Write(binary.LittleEndian.AppendUint64(nil, uint64(*seed)))
+	mixed := h.Sum32()
+	return &mixed
 }
 
 // checkModel refuses an empty or absurd model name.

@@ -2,7 +2,6 @@ package openai
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -26,34 +25,40 @@ type toolFunction struct {
 }
 
 // tools checks the functions a request offers.
-func tools(in []chatTool) ([]core.Tool, error) {
-	if len(in) > maxTools {
-		return nil, refuse("tools", "tools may hold at most %d tools", maxTools)
-	}
-	var out []core.Tool
-	for i, t := range in {
-		path := fmt.Sprintf("tools[%d]", i)
+func tools(raw json.RawMessage) (out []core.Tool, err error) {
+	err = list(raw, "tools", maxTools, func(path string, value []byte) error {
+		var t chatTool
+		if err := json.Unmarshal(value, &t); err != nil {
+			return jsonError(err, path)
+		}
 		if t.Type != "function" {
-			return nil, unsupported(path+".type", "%s: only tools of type function are supported", path)
+			return unsupported(path+".type", "%s: only tools of type function are supported", path)
 		}
-		var f toolFunction
-		if err := object(t.Function, &f, path+".function", []string{"name", "description", "parameters", "strict"}, nil); err != nil {
-			return nil, err
+		tool, err := function(t.Function, path+".function")
+		if err == nil && slices.ContainsFunc(out, func(t core.Tool) bool { return t.Name == tool.Name }) {
+			err = refuse(path+".function.name", "the tool %q is there twice", tool.Name)
 		}
-		if !toolName(f.Name) {
-			return nil, refuse(path+".function.name", "%s: a name has 1 to %d letters, digits, '_', '-' and '.', and is not a value of tool_choice", path, maxToolName)
-		}
-		if isNull(f.Parameters) {
-			f.Parameters = nil
-		} else if !isObject(f.Parameters) {
-			return nil, refuse(path+".function.parameters", "%s.function.parameters must be a JSON schema object", path)
-		}
-		if slices.ContainsFunc(out, func(t core.Tool) bool { return t.Name == f.Name }) {
-			return nil, refuse(path+".function.name", "the tool %q is there twice", f.Name)
-		}
-		out = append(out, core.Tool{Name: f.Name, Description: f.Description, Parameters: f.Parameters, Strict: f.Strict})
+		out = append(out, tool)
+		return err
+	})
+	return out, err
+}
+
+// function reads one function that a request offers.
+func function(raw json.RawMessage, path string) (core.Tool, error) {
+	var f toolFunction
+	if err := decode(raw, &f, path, nil); err != nil {
+		return core.Tool{}, err
 	}
-	return out, nil
+	if !toolName(f.Name) {
+		return core.Tool{}, refuse(path+".name", "%s.name has 1 to %d letters, digits, '_', '-' and '.', and is not a value of tool_choice", path, maxToolName)
+	}
+	if isNull(f.Parameters) {
+		f.Parameters = nil
+	} else if !isObject(f.Parameters) {
+		return core.Tool{}, refuse(path+".parameters", "%s.parameters must be a JSON schema object", path)
+	}
+	return core.Tool{Name: f.Name, Description: f.Description, Parameters: f.Parameters, Strict: f.Strict}, nil
 }
 
 func toolName(s string) bool {
@@ -92,7 +97,7 @@ func toolChoice(raw json.RawMessage, offered []core.Tool) (string, error) {
 			Name string `json:"name"`
 		} `json:"function"`
 	}
-	if err := object(raw, &in, "tool_choice", []string{"type", "function"}, nil); err != nil {
+	if err := decode(raw, &in, "tool_choice", nil); err != nil {
 		return "", err
 	}
 	if in.Type != "function" {
