@@ -17,8 +17,7 @@ func (s *Server) openAPI(c *call) error {
 }
 
 func (s *Server) health(c *call) error {
-	c.JSON(http.StatusOK, map[string]string{"status": "ok"})
-	return nil
+	return c.reply(http.StatusOK, map[string]string{"status": "ok"})
 }
 
 func (s *Server) healthReady(c *call) error {
@@ -27,8 +26,7 @@ func (s *Server) healthReady(c *call) error {
 	if !ready {
 		status = http.StatusServiceUnavailable
 	}
-	c.JSON(status, map[string]any{"ready": ready, "subsystems": subsystems})
-	return nil
+	return c.reply(status, map[string]any{"ready": ready, "subsystems": subsystems})
 }
 
 func (s *Server) serveMetrics(c *call) error {
@@ -42,8 +40,7 @@ func (s *Server) stats(c *call) error {
 		return err
 	}
 	stats.LoadedModels, stats.Warnings = list(stats.LoadedModels), list(stats.Warnings)
-	c.JSON(http.StatusOK, stats)
-	return nil
+	return c.reply(http.StatusOK, stats)
 }
 
 func (s *Server) version(c *call) error {
@@ -51,13 +48,11 @@ func (s *Server) version(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, version)
-	return nil
+	return c.reply(http.StatusOK, version)
 }
 
 func (s *Server) apiKey(c *call) error {
-	c.JSON(http.StatusOK, map[string]string{"api_key": s.node.APIKey()})
-	return nil
+	return c.reply(http.StatusOK, map[string]string{"api_key": s.node.APIKey()})
 }
 
 func (s *Server) getConfig(c *call) error {
@@ -65,8 +60,7 @@ func (s *Server) getConfig(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, settings)
-	return nil
+	return c.reply(http.StatusOK, settings)
 }
 
 func (s *Server) putConfig(c *call) error {
@@ -77,8 +71,7 @@ func (s *Server) putConfig(c *call) error {
 	if err := s.node.SetConfig(c.ctx(), c.body); err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]string{"status": "ok"})
-	return nil
+	return c.reply(http.StatusOK, map[string]string{"status": "ok"})
 }
 
 func (s *Server) reloadConfig(c *call) error {
@@ -87,29 +80,39 @@ func (s *Server) reloadConfig(c *call) error {
 		return err
 	}
 	done.Applied, done.RestartRequired = list(done.Applied), list(done.RestartRequired)
-	c.JSON(http.StatusOK, done)
-	return nil
+	return c.reply(http.StatusOK, done)
 }
 
 func (s *Server) pause(c *call) error {
 	if err := s.node.Pause(c.ctx()); err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]string{"status": "paused"})
-	return nil
+	return c.reply(http.StatusOK, map[string]string{"status": "paused"})
 }
 
 func (s *Server) resume(c *call) error {
 	if err := s.node.Resume(c.ctx()); err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]string{"status": "resumed"})
-	return nil
+	return c.reply(http.StatusOK, map[string]string{"status": "resumed"})
 }
 
 func (s *Server) shutdown(c *call) error {
-	c.JSON(http.StatusOK, map[string]string{"status": "shutting_down"})
+	if err := c.reply(http.StatusOK, map[string]string{"status": "shutting_down"}); err != nil {
+		return err
+	}
 	return s.node.Shutdown(c.ctx())
+}
+
+// reply answers with v as JSON. It is encoded before the status goes out, so that what JSON cannot hold, such as a number
+// of a file that is none, is an error of its own and not an empty success.
+func (c *call) reply(status int, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return core.Errorf(core.CodeInternal, "encode the reply: %w", err)
+	}
+	c.Data(status, "application/json; charset=utf-8", data)
+	return nil
 }
 
 // list is never nil, so that JSON shows [] and not null.

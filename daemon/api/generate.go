@@ -54,8 +54,7 @@ func (s *Server) complete(c *call, req *openai.Request) error {
 		out.Choices = append(out.Choices, wholeChoice(req, i, r))
 	}
 	out.Usage = openai.NewUsage(usages(replies), req.N)
-	c.JSON(http.StatusOK, out)
-	return nil
+	return c.reply(http.StatusOK, out)
 }
 
 // setRoute tells in the reply's headers which way the request went and how many milliseconds it took: until its end,
@@ -161,7 +160,7 @@ func wholeChoice(req *openai.Request, i int, r *core.Reply) openai.Choice {
 	out := openai.Choice{Index: i, FinishReason: &r.FinishReason}
 	if !req.Chat {
 		out.Text = &r.Message.Content
-		if lp, _ := openai.NewTextLogprobs(r.Logprobs, 0); lp != nil {
+		if lp := openai.NewTextLogprobs(r.Logprobs, &openai.TextOffset{}); lp != nil {
 			out.Logprobs = lp
 		}
 		return out

@@ -36,7 +36,7 @@ func (s *Server) importModel(c *call) error {
 	if !file.Mode().IsRegular() {
 		return core.Errorf(core.CodeInvalidRequest, "%s is not a regular file", clean(in.Path)).WithParam("path")
 	}
-	return runJob(c.Context, "importing", func(progress func(core.Progress)) (any, error) {
+	return runJob(c, "importing", func(progress func(core.Progress)) (any, error) {
 		info, err := s.node.Import(c.ctx(), in.Path, in.Windows, progress)
 		info.Shards, info.LoadedShards = list(info.Shards), list(info.LoadedShards)
 		return map[string]any{"status": "imported", "model_id": info.ID, "model": info}, err
@@ -61,7 +61,7 @@ func (s *Server) exportModel(c *call) error {
 	if _, err := os.Lstat(in.Path); err == nil {
 		return core.Errorf(core.CodeConflict, "%s is already there", clean(in.Path)).WithParam("path")
 	}
-	return runJob(c.Context, "exporting", func(progress func(core.Progress)) (any, error) {
+	return runJob(c, "exporting", func(progress func(core.Progress)) (any, error) {
 		err := s.node.Export(c.ctx(), id, in.Path, progress)
 		return map[string]any{"status": "exported", "model_id": id, "path": in.Path}, err
 	})
@@ -76,14 +76,14 @@ func checkPath(path string) error {
 
 // runJob runs work and answers with its result. A client that accepts NDJSON or server-sent events is told the
 // progress on the way; its last message is the result or an error body.
-func runJob(c *gin.Context, status string, work func(func(core.Progress)) (any, error)) error {
-	lines := newLines(c)
+func runJob(c *call, status string, work func(func(core.Progress)) (any, error)) error {
+	lines := newLines(c.Context)
 	if lines == nil {
 		result, err := work(func(core.Progress) {})
-		if err == nil {
-			c.JSON(http.StatusOK, result)
+		if err != nil {
+			return err
 		}
-		return err
+		return c.reply(http.StatusOK, result)
 	}
 	result, err := work(func(p core.Progress) { lines.progress(status, p) })
 	if err == nil {

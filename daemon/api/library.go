@@ -21,8 +21,7 @@ func (s *Server) models(c *call) error {
 		models[i].Shards = list(models[i].Shards)
 		models[i].LoadedShards = list(models[i].LoadedShards)
 	}
-	c.JSON(http.StatusOK, models)
-	return nil
+	return c.reply(http.StatusOK, models)
 }
 
 func (s *Server) storage(c *call) error {
@@ -34,8 +33,7 @@ func (s *Server) storage(c *call) error {
 	for i := range storage.Models {
 		storage.Models[i].Shards = list(storage.Models[i].Shards)
 	}
-	c.JSON(http.StatusOK, storage)
-	return nil
+	return c.reply(http.StatusOK, storage)
 }
 
 // metadata answers 400 where there is no header to read, as the API's page says, also for an unknown model.
@@ -52,8 +50,7 @@ func (s *Server) metadata(c *call) error {
 		return err
 	}
 	data.Raw = list(data.Raw)
-	c.JSON(http.StatusOK, data)
-	return nil
+	return c.reply(http.StatusOK, data)
 }
 
 // status answers for an unknown model too: nothing is known of it.
@@ -69,8 +66,7 @@ func (s *Server) status(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, progress)
-	return nil
+	return c.reply(http.StatusOK, progress)
 }
 
 func (s *Server) load(c *call) error {
@@ -82,14 +78,13 @@ func (s *Server) load(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]any{
+	return c.reply(http.StatusOK, map[string]any{
 		"status":        "loaded",
 		"model_id":      info.ID,
 		"model_name":    info.Name,
 		"windows":       info.Windows,
 		"loaded_shards": list(info.LoadedShards),
 	})
-	return nil
 }
 
 func (s *Server) unload(c *call) error {
@@ -101,8 +96,7 @@ func (s *Server) unload(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, done)
-	return nil
+	return c.reply(http.StatusOK, done)
 }
 
 func (s *Server) deleteModel(c *call) error {
@@ -113,8 +107,7 @@ func (s *Server) deleteModel(c *call) error {
 	if err := s.node.DeleteModel(c.ctx(), id); err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]any{"status": "deleted", "model_id": id})
-	return nil
+	return c.reply(http.StatusOK, map[string]any{"status": "deleted", "model_id": id})
 }
 
 func (s *Server) deleteShard(c *call) error {
@@ -125,8 +118,7 @@ func (s *Server) deleteShard(c *call) error {
 	if err := s.node.DeleteShard(c.ctx(), id, index); err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]any{"status": "deleted", "model_id": id, "shard_index": index})
-	return nil
+	return c.reply(http.StatusOK, map[string]any{"status": "deleted", "model_id": id, "shard_index": index})
 }
 
 func (s *Server) loadShard(c *call) error {
@@ -139,8 +131,7 @@ func (s *Server) loadShard(c *call) error {
 		return err
 	}
 	done.LoadedShards = list(done.LoadedShards)
-	c.JSON(http.StatusOK, done)
-	return nil
+	return c.reply(http.StatusOK, done)
 }
 
 func (s *Server) unloadShard(c *call) error {
@@ -153,8 +144,7 @@ func (s *Server) unloadShard(c *call) error {
 		return err
 	}
 	done.RemainingLoaded = list(done.RemainingLoaded)
-	c.JSON(http.StatusOK, done)
-	return nil
+	return c.reply(http.StatusOK, done)
 }
 
 func (s *Server) lockShard(c *call) error {
@@ -174,8 +164,7 @@ func (s *Server) lockShard(c *call) error {
 	if err := s.node.LockShard(c.ctx(), id, index, *in.Locked); err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]any{"status": "ok", "model_id": id, "shard_index": index, "locked": *in.Locked})
-	return nil
+	return c.reply(http.StatusOK, map[string]any{"status": "ok", "model_id": id, "shard_index": index, "locked": *in.Locked})
 }
 
 func (s *Server) rescan(c *call) error {
@@ -184,8 +173,7 @@ func (s *Server) rescan(c *call) error {
 		return err
 	}
 	done.ModelsUpdated = list(done.ModelsUpdated)
-	c.JSON(http.StatusOK, done)
-	return nil
+	return c.reply(http.StatusOK, done)
 }
 
 // modelID is the path parameter id.

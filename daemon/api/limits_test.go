@@ -167,27 +167,30 @@ func (f *fixture) keepOpen(t *testing.T, n int) (conns []net.Conn) {
 	return conns
 }
 
-// closed tells whether the other end has closed conn.
-func closed(t *testing.T, conn net.Conn) bool {
+// closed counts the connections whose other end has been closed.
+func closed(t *testing.T, conns []net.Conn) (n int) {
 	t.Helper()
-	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
+	for _, conn := range conns {
+		if err := conn.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := conn.Read(make([]byte, 1))
+		if timeout, ok := err.(net.Error); err != nil && (!ok || !timeout.Timeout()) {
+			n++
+		}
 	}
-	_, err := conn.Read(make([]byte, 1))
-	timeout, ok := err.(net.Error)
-	return err != nil && (!ok || !timeout.Timeout())
+	return n
 }
 
 // TestIdleConnectionsOfAnAddressAreBounded: those that wait longest for their next request go.
 func TestIdleConnectionsOfAnAddressAreBounded(t *testing.T) {
 	f := start(t, &apitest.Node{}, api.Config{})
 	conns := f.keepOpen(t, api.MaxIdle+20)
-	for i, conn := range conns[:20] {
-		if !closed(t, conn) {
-			t.Fatalf("connection %d of %d waits still", i, len(conns))
-		}
-	}
+	eventually(t, "only as many wait as may", func() bool { return closed(t, conns) == 20 })
 	newest := conns[len(conns)-1]
+	if err := newest.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	fmt.Fprintf(newest, "GET /health HTTP/1.1\r\nHost: %s\r\n\r\n", f.addr)
 	if response, err := http.ReadResponse(bufio.NewReader(newest), nil); err != nil || response.StatusCode != http.StatusOK {
 		t.Errorf("the newest: %v", err)
@@ -201,7 +204,58 @@ func TestIdleConnectionsShutNobodyOut(t *testing.T) {
 	if got := f.raw(t, "GET /health HTTP/1.1\r\nHost: "+f.addr+"\r\nConnection: close\r\n\r\n"); got != http.StatusOK {
 		t.Errorf("a new client got %d", got)
 	}
-	if !closed(t, conns[0]) {
-		t.Error("the one that waited longest waits still")
+	eventually(t, "those that waited longest are closed", func() bool { return closed(t, conns) >= 40 })
+}
+
+// TestRepliesAreEncodedBeforeTheStatus: what JSON cannot hold is an error, and not a success without a body.
+func TestRepliesAreEncodedBeforeTheStatus(t *testing.T) {
+	f := start(t, &apitest.Node{NotANumber: true}, api.Config{})
+	response, data := f.do(t, "GET", "/api/admin/models/tiny/metadata", nil)
+	wantError(t, response, data, http.StatusInternalServerError)
+}
+
+func TestMethods(t *testing.T) {
+	f := start(t, &apitest.Node{}, api.Config{})
+	for _, path := range []string{"/health", "/health/ready", "/v1/models", "/metrics", "/api/admin/stats", "/v1/nowhere"} {
+		get, _ := f.do(t, "GET", path, nil)
+		head, body := f.do(t, "HEAD", path, nil)
+		if head.StatusCode != get.StatusCode || len(body) != 0 || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") {
+			t.Errorf("HEAD %s: %d with %d bytes, GET: %d", path, head.StatusCode, len(body), get.StatusCode)
+		}
+	}
+	for request, allow := range map[string]string{
+		"GET /v1/chat/completions": "POST", "DELETE /health": "GET, HEAD", "POST /api/admin/config": "GET, HEAD, PUT", "BREW /v1/models": "GET, HEAD",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		response, data := f.do(t, method, path, nil)
+		wantError(t, response, data, http.StatusMethodNotAllowed)
+		if got := response.Header.Get("Allow"); got != allow {
+			t.Errorf("%s: Allow is %q, want %q", request, got, allow)
+		}
+	}
+	response, data := f.do(t, "GET", "/v1/chat/completions", nil, "Host", "evil.example")
+	wantError(t, response, data, http.StatusForbidden)
+}
+
+// TestDepthIsBounded: only its depth is wrong with the body, where a request may hold what it likes.
+func TestDepthIsBounded(t *testing.T) {
+	f := start(t, &apitest.Node{}, api.Config{})
+	for depth, status := range map[int]int{62: http.StatusOK, 63: http.StatusBadRequest, 1 << 16: http.StatusBadRequest} {
+		deep := strings.Repeat("[", depth) + strings.Repeat("]", depth) // two more stand around it
+		body := `{"model":"shoal-demo","messages":[{"role":"user","content":"x"}],"chat_template_kwargs":{"x":` + deep + `}}`
+		response, data := f.do(t, "POST", "/v1/chat/completions", body)
+		if response.StatusCode != status || status != http.StatusOK && !strings.Contains(string(data), "nested more than 64 deep") {
+			t.Errorf("%d deep: %d %s", depth+2, response.StatusCode, data)
+		}
+	}
+}
+
+// TestLengthIsLookedAtFirst: nobody has to send what will be refused.
+func TestLengthIsLookedAtFirst(t *testing.T) {
+	f := start(t, &apitest.Node{}, api.Config{})
+	request := "POST /v1/chat/completions HTTP/1.1\r\nHost: " + f.addr + "\r\nAuthorization: Bearer " + apitest.Key +
+		"\r\nContent-Type: application/json\r\nContent-Length: 33554433\r\n\r\n"
+	if got := f.raw(t, request); got != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d", got)
 	}
 }

@@ -19,8 +19,7 @@ func (s *Server) listModels(c *call) error {
 			list.Data = append(list.Data, s.openAIModel(m))
 		}
 	}
-	c.JSON(http.StatusOK, list)
-	return nil
+	return c.reply(http.StatusOK, list)
 }
 
 func (s *Server) getModel(c *call) error {
@@ -34,8 +33,7 @@ func (s *Server) getModel(c *call) error {
 	}
 	for _, m := range models {
 		if m.ID == id && usable(m) {
-			c.JSON(http.StatusOK, s.openAIModel(m))
-			return nil
+			return c.reply(http.StatusOK, s.openAIModel(m))
 		}
 	}
 	return core.Errorf(core.CodeNotFound, "the model %q does not exist here", clean(c.Param("id"))).WithParam("model")
@@ -80,6 +78,5 @@ func (s *Server) embeddings(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, openai.NewEmbeddings(model, vectors, usage, req.Base64))
-	return nil
+	return c.reply(http.StatusOK, openai.NewEmbeddings(model, vectors, usage, req.Base64))
 }

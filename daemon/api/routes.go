@@ -94,6 +94,11 @@ func noRoute(c *call) error {
 		WithHint("GET /openapi.yaml lists the routes.")
 }
 
+// noMethod answers for a path that is there; the router has set the header Allow.
+func noMethod(c *call) error {
+	return core.Errorf(core.CodeMethod, "%s takes %s, not %s", clean(c.Request.URL.Path), c.Writer.Header().Get("Allow"), clean(c.Request.Method))
+}
+
 // call is one request that passed the guard.
 type call struct {
 	*gin.Context

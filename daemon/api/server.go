@@ -183,9 +183,14 @@ func (s *Server) handler() http.Handler {
 	engine := gin.New()
 	engine.RedirectTrailingSlash = false // a redirect would be sent before the guard has looked
 	engine.RedirectFixedPath = false
+	engine.HandleMethodNotAllowed = true
 	for _, r := range s.routes() {
 		engine.Handle(r.method, r.path, s.entry(r))
+		if r.method == http.MethodGet { // net/http leaves the body out
+			engine.Handle(http.MethodHead, r.path, s.entry(r))
+		}
 	}
+	engine.NoMethod(s.entry(route{handle: noMethod}))
 	engine.NoRoute(s.entry(route{handle: noRoute}))
 	return engine
 }

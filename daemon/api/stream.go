@@ -55,8 +55,8 @@ type chunks struct {
 }
 
 type chunkState struct {
-	begun  bool // the chunk with the role was sent
-	offset int  // bytes of text with log probabilities so far
+	begun  bool              // the chunk with the role was sent
+	offset openai.TextOffset // of the text with log probabilities so far
 }
 
 // delta sends a piece of reply i.
@@ -87,11 +87,9 @@ func (o *chunks) delta(i int, d core.Delta) error {
 		return o.send(choice)
 	}
 	choice.Text = &d.Text
-	lp, offset := openai.NewTextLogprobs(d.Logprobs, o.choices[i].offset)
-	if lp != nil {
+	if lp := openai.NewTextLogprobs(d.Logprobs, &o.choices[i].offset); lp != nil {
 		choice.Logprobs = lp
 	}
-	o.choices[i].offset = offset
 	return o.send(choice)
 }
 

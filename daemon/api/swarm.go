@@ -21,8 +21,7 @@ func (s *Server) peers(c *call) error {
 	for i := range peers {
 		peers[i].HostedModels, peers[i].Addresses = list(peers[i].HostedModels), list(peers[i].Addresses)
 	}
-	c.JSON(http.StatusOK, peers)
-	return nil
+	return c.reply(http.StatusOK, peers)
 }
 
 func (s *Server) networkMap(c *call) error {
@@ -30,8 +29,7 @@ func (s *Server) networkMap(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, regions)
-	return nil
+	return c.reply(http.StatusOK, regions)
 }
 
 // networkCode answers with the invite that is open, or with a new one when the query has new=true.
@@ -40,8 +38,7 @@ func (s *Server) networkCode(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, code)
-	return nil
+	return c.reply(http.StatusOK, code)
 }
 
 func (s *Server) joinNetwork(c *call) error {
@@ -59,8 +56,7 @@ func (s *Server) joinNetwork(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, joined)
-	return nil
+	return c.reply(http.StatusOK, joined)
 }
 
 func (s *Server) invites(c *call) error {
@@ -68,8 +64,7 @@ func (s *Server) invites(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, list(invites))
-	return nil
+	return c.reply(http.StatusOK, list(invites))
 }
 
 func (s *Server) revokeInvite(c *call) error {
@@ -80,8 +75,7 @@ func (s *Server) revokeInvite(c *call) error {
 	if err := s.node.RevokeInvite(c.ctx(), id); err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]string{"status": "revoked", "id": id})
-	return nil
+	return c.reply(http.StatusOK, map[string]string{"status": "revoked", "id": id})
 }
 
 func (s *Server) members(c *call) error {
@@ -89,8 +83,7 @@ func (s *Server) members(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, list(members))
-	return nil
+	return c.reply(http.StatusOK, list(members))
 }
 
 func (s *Server) putOut(c *call) error {
@@ -110,16 +103,14 @@ func (s *Server) ofMember(c *call, status string, do func(context.Context, core.
 	if err := do(c.ctx(), id); err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]string{"status": status, "id": id.String()})
-	return nil
+	return c.reply(http.StatusOK, map[string]string{"status": status, "id": id.String()})
 }
 
 func (s *Server) leaveSwarm(c *call) error {
 	if err := s.node.LeaveSwarm(c.ctx()); err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]string{"status": "left"})
-	return nil
+	return c.reply(http.StatusOK, map[string]string{"status": "left"})
 }
 
 func (s *Server) addModel(c *call) error {
@@ -131,8 +122,7 @@ func (s *Server) addModel(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, done)
-	return nil
+	return c.reply(http.StatusOK, done)
 }
 
 func (s *Server) downloadShard(c *call) error {
@@ -144,8 +134,7 @@ func (s *Server) downloadShard(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, done)
-	return nil
+	return c.reply(http.StatusOK, done)
 }
 
 func (s *Server) downloads(c *call) error {
@@ -161,8 +150,7 @@ func (s *Server) downloads(c *call) error {
 		}
 		downloads[i].Shards = shards
 	}
-	c.JSON(http.StatusOK, downloads)
-	return nil
+	return c.reply(http.StatusOK, downloads)
 }
 
 func (s *Server) cancelDownload(c *call) error {
@@ -173,8 +161,7 @@ func (s *Server) cancelDownload(c *call) error {
 	if err := s.node.CancelDownload(c.ctx(), id); err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, map[string]any{"status": "cancelled", "model_id": id})
-	return nil
+	return c.reply(http.StatusOK, map[string]any{"status": "cancelled", "model_id": id})
 }
 
 func (s *Server) getEncryptedPipeline(c *call) error {
@@ -186,8 +173,7 @@ func (s *Server) getEncryptedPipeline(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, state)
-	return nil
+	return c.reply(http.StatusOK, state)
 }
 
 func (s *Server) putEncryptedPipeline(c *call) error {
@@ -208,8 +194,7 @@ func (s *Server) putEncryptedPipeline(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.JSON(http.StatusOK, state)
-	return nil
+	return c.reply(http.StatusOK, state)
 }
 
 // plan answers 200 also when no chain can serve the model: that and why is what was asked.
@@ -227,8 +212,7 @@ func (s *Server) plan(c *call) error {
 	for i := range report.Alternatives {
 		report.Alternatives[i].Segments = segments(report.Alternatives[i].Segments)
 	}
-	c.JSON(http.StatusOK, report)
-	return nil
+	return c.reply(http.StatusOK, report)
 }
 
 func segments(all []admin.PlanSegment) []admin.PlanSegment {

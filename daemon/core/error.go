@@ -17,6 +17,7 @@ const (
 	CodeCorrupt         Code = "corrupt"
 	CodeTooLarge        Code = "too_large"
 	CodeSlow            Code = "request_timeout"
+	CodeMethod          Code = "method_not_allowed"
 	CodeUnauthorized    Code = "unauthorized"
 	CodeForbidden       Code = "forbidden"
 	CodeNotFound        Code = "not_found"
@@ -60,6 +61,8 @@ func ReportOf(c Code) Report {
 		return Report{http.StatusRequestEntityTooLarge, "invalid_request_error", 2, "That is too large.", ""}
 	case CodeSlow:
 		return Report{http.StatusRequestTimeout, "invalid_request_error", 11, "The request came too slowly.", ""}
+	case CodeMethod:
+		return Report{http.StatusMethodNotAllowed, "invalid_request_error", 2, "That cannot be done with this address.", ""}
 	case CodeUnauthorized:
 		return Report{http.StatusUnauthorized, "authentication_error", 3, "The API key is missing or wrong.", "Send the header Authorization: Bearer KEY; `shoald key` prints the key."}
 	case CodeForbidden:

@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/shoal-p2p/shoal/daemon/admin"
@@ -65,6 +66,9 @@ func (n *Node) Metadata(_ context.Context, id core.ModelID) (out admin.Metadata,
 	out.General.Architecture = "llama"
 	out.General.Quantization = "Q8_0"
 	out.Raw = []admin.MetadataKV{{Key: "general.architecture", Value: "llama"}}
+	if n.NotANumber {
+		out.Raw[0].Value = math.NaN()
+	}
 	return out, nil
 }
 

@@ -32,6 +32,9 @@ type Node struct {
 	// Script, if set, answers instead of Answer.
 	Script func(ctx context.Context, req *core.GenerateRequest, emit func(core.Delta) error) (*core.Reply, error)
 
+	// NotANumber puts a number into the metadata that JSON cannot hold.
+	NotANumber bool
+
 	calls  atomic.Int64
 	events event.Bus
 	past   sync.Once

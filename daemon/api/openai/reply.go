@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math"
+	"unicode/utf8"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -91,7 +92,7 @@ type TextLogprobs struct {
 	Tokens        []string             `json:"tokens"`
 	TokenLogprobs []float64            `json:"token_logprobs"`
 	TopLogprobs   []map[string]float64 `json:"top_logprobs"`
-	TextOffset    []int                `json:"text_offset"` // in bytes of the text
+	TextOffset    []int                `json:"text_offset"` // in characters of the text
 }
 
 // NewUsage adds up the token counts of replies to prompts; each prompt was answered n times and counts once.
@@ -163,25 +164,42 @@ func tokenLogprob(t core.TokenLogprob) TokenLogprob {
 	return out
 }
 
-// NewTextLogprobs puts log probabilities in the shape of plain completions. offset is how many bytes of the
-// text came before; the second result is the offset after these tokens.
-func NewTextLogprobs(tokens []core.TokenLogprob, offset int) (*TextLogprobs, int) {
+// TextOffset is a place in a text that comes in tokens, counted in characters. The zero value is its start.
+type TextOffset struct {
+	characters int
+	begun      []byte // of a character whose end has not come
+}
+
+// pass goes over the bytes of a token and returns where it stands: the end of a character stands where the character does.
+func (o *TextOffset) pass(token []byte) (at int) {
+	at = o.characters
+	o.begun = append(o.begun, token...)
+	for len(o.begun) > 0 && utf8.FullRune(o.begun) {
+		_, size := utf8.DecodeRune(o.begun)
+		o.begun = o.begun[size:]
+		o.characters++
+	}
+	return at
+}
+
+// NewTextLogprobs puts log probabilities in the shape of plain completions. offset is where the tokens begin; it goes
+// over them.
+func NewTextLogprobs(tokens []core.TokenLogprob, offset *TextOffset) *TextLogprobs {
 	if len(tokens) == 0 {
-		return nil, offset
+		return nil
 	}
 	out := &TextLogprobs{}
 	for _, t := range tokens {
 		out.Tokens = append(out.Tokens, t.Token)
 		out.TokenLogprobs = append(out.TokenLogprobs, finite(t.Logprob))
-		out.TextOffset = append(out.TextOffset, offset)
+		out.TextOffset = append(out.TextOffset, offset.pass(t.Bytes))
 		top := make(map[string]float64, len(t.Top))
 		for _, c := range t.Top {
 			top[c.Token] = finite(c.Logprob)
 		}
 		out.TopLogprobs = append(out.TopLogprobs, top)
-		offset += len(t.Bytes)
 	}
-	return out, offset
+	return out
 }
 
 // finite replaces what JSON cannot hold: the logarithm of a probability of zero.

@@ -200,3 +200,32 @@ func orNull(key []byte) []byte {
 	}
 	return key
 }
+
+// TestTextOffsets: offsets count characters, and a token that is a part of one stands where it does.
+func TestTextOffsets(t *testing.T) {
+	for _, test := range []struct {
+		tokens []string
+		want   []int
+	}{
+		{[]string{"Gr", "ü", "ß", "e ab"}, []int{0, 2, 3, 4}},
+		{[]string{"日", "\xe6", "\x9c", "\xac", " ab"}, []int{0, 1, 1, 1, 2}},
+		{[]string{"a\xf0\x9f", "\x98\x80b", "c"}, []int{0, 1, 3}},
+		{[]string{"\xff", "a", "", "b"}, []int{0, 1, 2, 2}},
+	} {
+		var tokens []core.TokenLogprob
+		for _, text := range test.tokens {
+			tokens = append(tokens, core.TokenLogprob{Token: text, Bytes: []byte(text)})
+		}
+		if got := NewTextLogprobs(tokens, &TextOffset{}).TextOffset; !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%q: whole %v, want %v", test.tokens, got, test.want)
+		}
+		var offset TextOffset
+		var streamed []int
+		for i := range tokens {
+			streamed = append(streamed, NewTextLogprobs(tokens[i:i+1], &offset).TextOffset...)
+		}
+		if !reflect.DeepEqual(streamed, test.want) {
+			t.Errorf("%q: streamed %v, want %v", test.tokens, streamed, test.want)
+		}
+	}
+}
