@@ -51,7 +51,7 @@ var layers = []layer{
 	{folder: "daemon/pipeline", only: []string{"daemon/core", "daemon/bell", "daemon/engine", "daemon/swarm/wire"}, reason: "a chain knows windows and streams, neither models on a disk nor requests"},
 	{folder: "daemon/chat", only: []string{"daemon/core", "daemon/engine"}, reason: "texts become tokens and back wherever the model runs"},
 	{folder: "daemon/client", only: []string{"daemon/core", "daemon/admin", "daemon/api/openai"}, reason: "a client knows the contract, not the node"},
-	{folder: "daemon/api", only: []string{"daemon/core", "daemon/admin"}, reason: "the API serves an interface, not the parts behind it"},
+	{folder: "daemon/api", only: []string{"daemon/core", "daemon/admin", "daemon/event"}, reason: "the API serves an interface, not the parts behind it"},
 	{folder: "daemon/e2e", only: []string{"daemon/core", "daemon/admin", "daemon/client", "daemon/gguf/gguftest"}, reason: "a whole node is driven from outside"},
 	{folder: "daemon/access", only: []string{"daemon/core", "daemon/atomicfile", "daemon/identity", "daemon/secret"}, reason: "how to reach a node is known without one"},
 	{folder: "daemon/engine/schedule/speculate", only: []string{"daemon/core", "daemon/engine"}, reason: "what to guess is decided without a look at the schedule"},
