@@ -15,6 +15,7 @@ import (
 
 	"github.com/shoal-p2p/shoal/daemon/access"
 	"github.com/shoal-p2p/shoal/daemon/api"
+	"github.com/shoal-p2p/shoal/daemon/atomicfile"
 	"github.com/shoal-p2p/shoal/daemon/catalog"
 	"github.com/shoal-p2p/shoal/daemon/chat/template"
 	"github.com/shoal-p2p/shoal/daemon/config"
@@ -108,8 +109,16 @@ type opening struct{ *Node }
 
 // openFolder makes the data folder and takes its lock, which the system frees when the process dies.
 func (n opening) openFolder(context.Context) error {
+	if err := access.MakeFolder(n.cfg.DataDir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(n.path("models"), 0o700); err != nil {
 		return core.Errorf(core.CodeForbidden, "make the data folder: %w", err).WithHint("Choose another with --data-dir.")
+	}
+	for _, name := range []string{"node.lock", "shoal.db", "shoal.db-wal", "shoal.db-shm"} {
+		if err := atomicfile.Regular(n.path(name)); err != nil {
+			return err
+		}
 	}
 	lock := flock.New(n.path("node.lock"))
 	locked, err := lock.TryLock()
@@ -121,6 +130,11 @@ func (n opening) openFolder(context.Context) error {
 			WithHint("Stop it first, or choose another folder with --data-dir.")
 	}
 	n.lock = lock
+	for _, dir := range []string{n.cfg.DataDir, filepath.Dir(n.cfg.ConfigFile)} {
+		if err := atomicfile.Clean(dir, time.Now()); err != nil {
+			n.log.Warn("remove temporary files", "dir", dir, "err", err)
+		}
+	}
 	return nil
 }
 

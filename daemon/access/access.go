@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/identity"
 	"github.com/shoal-p2p/shoal/daemon/secret"
 )
@@ -24,10 +23,10 @@ type Access struct {
 // none. A node that was killed leaves its URL behind, so that nobody may answer there. getenv tells whether there is a
 // keyring; nil is os.Getenv.
 func Of(ctx context.Context, dataDir string, getenv func(string) string) (a Access, err error) {
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return a, core.Errorf(core.CodeForbidden, "make the data folder: %w", err).WithHint("Choose another with --data-dir.")
+	if err := MakeFolder(dataDir); err != nil {
+		return a, err
 	}
-	id, err := identity.Open(filepath.Join(dataDir, "identity.key"))
+	id, err := identity.Open(filepath.Join(dataDir, identityFile))
 	if err != nil {
 		return a, err
 	}

@@ -20,6 +20,9 @@ import (
 // addressFile holds the URL of the running node's API, for the other programs of its user.
 const addressFile = "address"
 
+// maxAddress bounds what is read of it.
+const maxAddress = 4096
+
 // Announce keeps the URL of the running node in its data folder until ctx ends.
 func Announce(ctx context.Context, dataDir, url string) error {
 	path := filepath.Join(dataDir, addressFile)
@@ -119,7 +122,7 @@ func CheckListen(listen string) error {
 }
 
 func readAddress(dataDir string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(dataDir, addressFile))
+	text, err := atomicfile.Read(filepath.Join(dataDir, addressFile), maxAddress)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

@@ -1,4 +1,5 @@
-// Package atomicfile writes small files that appear whole or not at all, also after a power cut.
+// Package atomicfile writes small files that appear whole or not at all, also after a power cut, and reads small files
+// that somebody may have put there.
 package atomicfile
 
 import (
@@ -9,11 +10,14 @@ import (
 	"runtime"
 )
 
+// suffix marks a file that is being written.
+const suffix = ".tmp"
+
 // Write replaces the file at path with data. The file is written under a temporary name in the same folder,
 // synced and renamed, then the folder is synced. The folder must exist; perm is set exactly, whatever the umask.
 func Write(path string, data []byte, perm os.FileMode) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*"+suffix)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

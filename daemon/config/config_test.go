@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
@@ -350,5 +352,69 @@ func TestSubscribersMayReadSettings(t *testing.T) {
 	}
 	if !slices.Equal(r.seen, []int{before, before + 1}) {
 		t.Errorf("saw %v, want the settings before and after", r.seen)
+	}
+}
+
+// TestCloneSharesNothing changes every list of a copy, also of a setting that is yet to come.
+func TestCloneSharesNothing(t *testing.T) {
+	lists := 0
+	for _, f := range fields() {
+		s := Default()
+		if f.of(&s).Kind() != reflect.Slice {
+			continue
+		}
+		lists++
+		f.of(&s).Set(reflect.ValueOf([]string{"before"}))
+		other := s.clone()
+		f.of(&other).Index(0).SetString("after")
+		if got := f.of(&s).Index(0).String(); got != "before" {
+			t.Errorf("%s: the copy's change shows in the original as %q", f.key, got)
+		}
+	}
+	if lists < 2 {
+		t.Errorf("%d settings are lists, want 2 and more", lists)
+	}
+}
+
+func TestRefusedChangeOfAListChangesNothing(t *testing.T) {
+	const a, b = "/ip4/192.0.2.1/tcp/1/p2p/A", "/ip4/192.0.2.9/tcp/1/p2p/B"
+	m := mustLoad(t, "anchors = ['"+a+"']\ncors_allow = ['https://a.example']\n")
+	if _, err := m.Patch([]byte(`{"anchors":["` + b + `"],"cors_allow":["https://b.example"],"threads":-5}`)); core.CodeOf(err) != core.CodeInvalidRequest {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+	if s := m.Get(); !slices.Equal(s.Anchors, []string{a}) || !slices.Equal(s.CORSAllow, []string{"https://a.example"}) {
+		t.Errorf("afterwards anchors are %v and origins %v", s.Anchors, s.CORSAllow)
+	}
+	change, err := m.Patch([]byte(`{"anchors":["` + b + `"],"cors_allow":null}`))
+	if err != nil || !slices.Equal(change.Applied, []string{"anchors"}) || !slices.Equal(change.Restart, []string{"cors_allow"}) {
+		t.Errorf("the accepted change is told as %+v, %v", change, err)
+	}
+}
+
+// utf16Text is how Windows' editors save a text as "Unicode".
+func utf16Text(text string, order binary.AppendByteOrder) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune("\ufeff" + text)) {
+		b = order.AppendUint16(b, unit)
+	}
+	return string(b)
+}
+
+func TestFilesAsEditorsSaveThem(t *testing.T) {
+	const text = "# Größe\r\nwindows = 3\r\nnickname = 'Köln'"
+	for name, saved := range map[string]string{
+		"plain": text, "mark": "\ufeff" + text,
+		"UTF-16": utf16Text(text, binary.LittleEndian), "UTF-16, big end first": utf16Text(text, binary.BigEndian),
+	} {
+		m, err := load(t, saved, nil, nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if s := m.Get(); s.Windows != 3 || s.Nickname != "Köln" {
+			t.Errorf("%s: read as %d and %q", name, s.Windows, s.Nickname)
+		}
+	}
+	_, err := load(t, "windows = 3\n# Gr\xf6\xdfe\n", nil, nil)
+	if core.CodeOf(err) != core.CodeInvalidRequest || !strings.Contains(err.Error(), "line 2 holds letters that are not UTF-8") {
+		t.Errorf("Latin-1: %v", err)
 	}
 }

@@ -96,3 +96,16 @@ func difference(from, to *Settings) Change {
 	}
 	return c
 }
+
+// clone copies s so that neither shares a slice with the other, also a setting that is yet to come.
+func (s Settings) clone() Settings {
+	all := reflect.ValueOf(&s).Elem()
+	for i := range all.NumField() {
+		if v := all.Field(i); v.Kind() == reflect.Slice {
+			own := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+			reflect.Copy(own, v)
+			v.Set(own)
+		}
+	}
+	return s
+}

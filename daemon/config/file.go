@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/pelletier/go-toml/v2"
@@ -30,6 +28,9 @@ func migrations() []migration { return nil }
 // decode reads a config file on top of the defaults. It returns the keys it does not know.
 func decode(data []byte, table []migration) (s Settings, unknown []string, err error) {
 	s = Default()
+	if data, err = plain(data); err != nil {
+		return s, nil, err
+	}
 	doc := map[string]any{}
 	if err := toml.Unmarshal(data, &doc); err != nil {
 		return s, nil, core.Errorf(core.CodeInvalidRequest, "config file: %s", describe(err))
@@ -115,20 +116,12 @@ func encode(s *Settings) ([]byte, error) {
 
 // readFile reads a config file; a missing one is empty.
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	data, err := atomicfile.Read(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("config file: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("config file: %w", err)
-	}
-	if len(data) > maxFile {
-		return nil, core.Errorf(core.CodeTooLarge, "config file is larger than %d bytes", maxFile)
 	}
 	return data, nil
 }

@@ -190,9 +190,3 @@ func overlay(s *Settings, environ []string, flags map[string]string) error {
 	}
 	return nil
 }
-
-// clone copies s so that neither shares a slice with the other.
-func (s Settings) clone() Settings {
-	s.CORSAllow = append([]string{}, s.CORSAllow...)
-	return s
-}

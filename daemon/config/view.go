@@ -45,12 +45,7 @@ func patch(s *Settings, data []byte) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return core.Errorf(core.CodeInvalidRequest, "settings must be one JSON object")
 	}
-	if v.CORSAllow == nil {
-		v.CORSAllow = []string{}
-	}
-	if v.Anchors == nil {
-		v.Anchors = []string{}
-	}
+	v.Settings = v.clone() // a list that is null is an empty one
 	if v.ListenPort != port {
 		host, _, err := net.SplitHostPort(v.Listen)
 		if err != nil || v.ListenPort < 0 || v.ListenPort > 65535 {

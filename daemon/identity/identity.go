@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -21,17 +20,20 @@ import (
 // pemType marks the key file; its body is the 32-byte Ed25519 seed.
 const pemType = "SHOAL IDENTITY SEED"
 
+// maxKeyFile bounds what is read of the key file.
+const maxKeyFile = 4096
+
 // Identity is an Ed25519 key pair. Its private half is never printed.
 type Identity struct{ key ed25519.PrivateKey }
 
 // Open reads the key file at path, or makes a new key there, readable by the owner only. A damaged file is an error
 // of code CodeCorrupt and is left as it is: a new key would be a new node.
 func Open(path string) (*Identity, error) {
-	data, err := read(path)
+	data, err := atomicfile.Read(path, maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return create(path)
 	}
-	if err != nil {
+	if err != nil && core.CodeOf(err) != core.CodeTooLarge {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
 	block, _ := pem.Decode(data)
@@ -43,15 +45,6 @@ func Open(path string) (*Identity, error) {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
 	return &Identity{ed25519.NewKeyFromSeed(block.Bytes)}, nil
-}
-
-func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, 4096))
 }
 
 func create(path string) (*Identity, error) {

@@ -2,8 +2,6 @@ package library
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -177,21 +175,13 @@ func (l *Library) remove(m *Model) {
 	}
 }
 
-// readSource is where the model was fetched from, by its manifest or the file beside it.
+// readSource is where the model was fetched from, in words that can be shown.
 func readSource(o *shard.Model) *admin.HFSource {
-	if s := o.Manifest.Source; s != nil {
-		return &admin.HFSource{RepoID: s.RepoID, Filename: s.Filename, Revision: s.Revision}
-	}
-	f, err := os.Open(filepath.Join(o.Dir, shard.SourceFile))
-	if err != nil {
+	s := o.Origin()
+	if s == nil {
 		return nil
 	}
-	defer f.Close()
-	var s admin.HFSource
-	if json.NewDecoder(io.LimitReader(f, 1<<16)).Decode(&s) != nil || s.RepoID == "" {
-		return nil
-	}
-	return &s
+	return &admin.HFSource{RepoID: core.Plain(s.RepoID, maxName), Filename: core.Plain(s.Filename, maxName), Revision: core.Plain(s.Revision, maxName)}
 }
 
 // LockShard protects a shard from being pruned, or lifts that.

@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -38,28 +36,19 @@ func openFile(dir string) *fileVault { return &fileVault{dir: dir} }
 // key reads the key of the box; with create, it makes one if there is none.
 func (v *fileVault) key(create bool) ([]byte, error) {
 	path := filepath.Join(v.dir, keyFile)
-	key, err := readBounded(path, chacha20poly1305.KeySize+1)
+	key, err := atomicfile.Read(path, chacha20poly1305.KeySize)
 	if create && errors.Is(err, fs.ErrNotExist) {
 		key = make([]byte, chacha20poly1305.KeySize)
 		rand.Read(key) // never fails: the program ends if the system has no randomness
 		err = atomicfile.Write(path, key, 0o600)
 	}
-	if err != nil {
+	if err != nil && core.CodeOf(err) != core.CodeTooLarge {
 		return nil, fmt.Errorf("secrets: %w", err)
 	}
 	if len(key) != chacha20poly1305.KeySize {
 		return nil, core.Errorf(core.CodeCorrupt, "secrets: %s is damaged", path)
 	}
 	return key, nil
-}
-
-func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, limit))
 }
 
 // Get implements Vault.
@@ -119,7 +108,7 @@ func (v *fileVault) change(fn func(map[string]string)) error {
 }
 
 func (v *fileVault) read() (map[string]string, error) {
-	box, err := readBounded(filepath.Join(v.dir, boxFile), maxBox+1)
+	box, err := atomicfile.Read(filepath.Join(v.dir, boxFile), maxBox)
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]string{}, nil
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -78,20 +77,18 @@ func APIKey(ctx context.Context, v Vault, dir string) (key Text, place string, e
 	return key, v.Place(), err
 }
 
-// minKey is the fewest characters of an API key set by hand.
-const minKey = 16
+// minKey is the fewest characters of an API key set by hand, and maxKey the most bytes of its file.
+const (
+	minKey = 16
+	maxKey = 4096
+)
 
 func readKeyFile(path string) (Text, error) {
-	f, err := os.Open(path)
+	data, err := atomicfile.Read(path, maxKey)
 	if err != nil {
 		return Text{}, fmt.Errorf("api key: %w", err)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 4096))
-	if err != nil {
-		return Text{}, fmt.Errorf("api key: %w", err)
-	}
-	key := strings.TrimSpace(string(data))
+	key := strings.TrimSpace(strings.TrimPrefix(string(data), "\ufeff")) // editors on Windows write a mark in front
 	if len(key) < minKey || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return Text{}, core.Errorf(core.CodeInvalidRequest, "api key: %s must hold %d or more printable characters", path, minKey).
 			WithHint("Delete the file to get a new key.")

@@ -161,3 +161,21 @@ func FuzzUnseal(f *testing.F) {
 		}
 	})
 }
+
+func TestKeyFileAsEditorsSaveIt(t *testing.T) {
+	dir := t.TempDir()
+	v := openFile(dir)
+	for text, want := range map[string]core.Code{
+		"\ufeff0123456789abcdef\r\n":             "",
+		strings.Repeat("0123456789abcdef", 1000): core.CodeTooLarge, // and not the key that its first part would be
+		"0123":                                   core.CodeInvalidRequest,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, apiKeyFile), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, _, err := APIKey(t.Context(), v, dir)
+		if core.CodeOf(err) != want || err == nil && !key.Equal("0123456789abcdef") {
+			t.Errorf("%.20q: %v, want %q", text, err, want)
+		}
+	}
+}

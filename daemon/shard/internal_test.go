@@ -3,6 +3,7 @@ package shard
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/shoal-p2p/shoal/daemon/core"
@@ -184,4 +185,14 @@ func TestLayoutRefuses(t *testing.T) {
 			t.Errorf("rule %+v accepted", r)
 		}
 	}
+}
+
+func FuzzSource(f *testing.F) {
+	f.Add([]byte(`{"repo_id":"a/b","filename":"c.gguf"}`))
+	f.Add([]byte(`{"repo_id":"` + strings.Repeat("x", maxText+1) + `"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if s := decodeSource(text); s != nil && (s.RepoID == "" || len(s.RepoID)+len(s.Filename)+len(s.Revision) > 3*maxText) {
+			t.Errorf("taken: %d, %d and %d bytes", len(s.RepoID), len(s.Filename), len(s.Revision))
+		}
+	})
 }

@@ -185,7 +185,7 @@ func (m *Manifest) check() error {
 		return bad("model id")
 	case len(m.Name) > maxText || len(m.Architecture) > maxText || len(m.Quantization) > maxText:
 		return bad("name")
-	case m.Source != nil && (len(m.Source.RepoID) > maxText || len(m.Source.Filename) > maxText || len(m.Source.Revision) > maxText):
+	case m.Source != nil && !m.Source.bounded():
 		return bad("source")
 	case m.Size < 1 || m.Size > maxFileSize:
 		return bad("size")

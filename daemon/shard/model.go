@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/shoal-p2p/shoal/daemon/atomicfile"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/gguf"
 	"lukechampine.com/blake3"
@@ -81,13 +81,8 @@ func newModel(dir string, m *Manifest, header []byte) (*Model, error) {
 
 // readBounded reads a file of at most limit bytes.
 func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
+	b, err := atomicfile.Read(path, limit)
+	if core.CodeOf(err) == core.CodeTooLarge {
 		return nil, core.Errorf(core.CodeCorrupt, "%s is larger than %d bytes", filepath.Base(path), limit)
 	}
 	return b, err
@@ -132,7 +127,7 @@ func (m *Model) ReadAt(index int, p []byte, off int64) (int, error) {
 	if _, err := m.shard(index); err != nil {
 		return 0, err
 	}
-	f, err := os.Open(m.Path(index))
+	f, err := atomicfile.Open(m.Path(index))
 	if err != nil {
 		return 0, err
 	}

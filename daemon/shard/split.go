@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/atomicfile"
 	"github.com/shoal-p2p/shoal/daemon/core"
 	"github.com/shoal-p2p/shoal/daemon/gguf"
 )
@@ -99,7 +100,7 @@ func ensureFile(path string, header []byte, size int64) error {
 	if sameFile(path, header, size) {
 		return nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	f, err := os.CreateTemp(filepath.Dir(path), ".window.*.tmp")
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func ensureFile(path string, header []byte, size int64) error {
 }
 
 func sameFile(path string, header []byte, size int64) bool {
-	f, err := os.Open(path)
+	f, err := atomicfile.Open(path)
 	if err != nil {
 		return false
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-p2p/shoal/daemon/atomicfile"
 	"github.com/shoal-p2p/shoal/daemon/core"
 )
 
@@ -99,15 +100,19 @@ const (
 	importPrefix = ".import-"
 )
 
-// Clean removes what a crash left of deleted models. Unfinished imports stay, to be resumed.
+// Clean removes what a crash left of deleted models and of small files. Unfinished imports stay, to be resumed.
 func (s *Store) Clean() error {
 	entries, err := os.ReadDir(s.cfg.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), trashPrefix) {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(s.cfg.Dir, e.Name())))
+		path := filepath.Join(s.cfg.Dir, e.Name())
+		switch {
+		case strings.HasPrefix(e.Name(), trashPrefix):
+			err = errors.Join(err, os.RemoveAll(path))
+		case e.IsDir():
+			err = errors.Join(err, atomicfile.Clean(path, s.cfg.Now()), atomicfile.Clean(filepath.Join(path, windowsDir), s.cfg.Now()))
 		}
 	}
 	return err
