@@ -80,6 +80,8 @@ func TestDesktop(t *testing.T) {
 	d.waitForWindow(s)
 	s.until("its file is imported", func() bool { return s.hasModel("third") })
 
+	// While a model arrives the menu changes, and what was clicked may be gone from it.
+	tray.until("the tray is at rest", func() bool { return strings.Contains(tray.tooltip(), "Ready") })
 	tray.click("Quit")
 	s.waitForEnd(0)
 	if left := s.workers(); len(left) > 0 {

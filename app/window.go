@@ -120,12 +120,13 @@ func (d *screen) nodeEnded(err error) {
 // there fn waits for it: the end of the node or a further start may come that early. After it has gone fn is dropped.
 func (d *screen) post(fn func()) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch d.phase {
-	case phaseEarly:
+	phase := d.phase
+	if phase == phaseEarly {
 		d.early = append(d.early, fn)
-	case phaseLive:
-		draw(fn)
+	}
+	d.mu.Unlock()
+	if phase == phaseLive {
+		draw(fn) // outside of the mutex: while Fyne ends it runs fn at once, and fn may post or quit
 	}
 }
 
@@ -149,7 +150,7 @@ func (d *screen) begin() {
 	}
 }
 
-// end closes the way to the screen. Once it is closed nothing is under way any more.
+// end closes the way to the screen.
 func (d *screen) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

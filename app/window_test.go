@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"fyne.io/fyne/v2/test"
 )
@@ -41,5 +42,22 @@ func TestNothingIsDrawnAfterAnEarlyEnd(t *testing.T) {
 	d.begin()
 	if drawn {
 		t.Error("what was posted is drawn on a screen that has gone")
+	}
+}
+
+// While the desktop ends, Fyne runs what is posted at once, on the goroutine that posts: it may post and quit itself.
+func TestWhatIsPostedMayPostAndEnd(t *testing.T) {
+	test.NewTempApp(t)
+	d := &screen{}
+	d.begin()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.post(func() { d.post(func() {}); d.end() })
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for itself")
 	}
 }

@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -121,7 +122,7 @@ func TestSocketsAreCounted(t *testing.T) {
 	}
 	defer response.Body.Close()
 	var body struct{ Error struct{ Code string } }
-	if err := json.NewDecoder(response.Body).Decode(&body); err != nil || response.StatusCode != 429 || body.Error.Code != string(core.CodeOverloaded) {
+	if err := json.NewDecoder(response.Body).Decode(&body); err != nil || response.StatusCode != http.StatusTooManyRequests || body.Error.Code != string(core.CodeOverloaded) {
 		t.Errorf("status %d, %v, %v", response.StatusCode, body, err)
 	}
 	eventually(t, "every open socket is subscribed and no other", func() bool { return node.Subscribers() == api.MaxSockets })
