@@ -8,12 +8,11 @@
 package record
 
 import (
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
-
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 )
 
 const (
@@ -1234,27 +1233,24 @@ func file_record_record_proto_rawDescGZIP() []byte {
 	return file_record_record_proto_rawDescData
 }
 
-var (
-	file_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
-	file_record_record_proto_goTypes  = []any{
-		(*Signed)(nil),           // 0: shoal.swarm.record.Signed
-		(*AdmissionBody)(nil),    // 1: shoal.swarm.record.AdmissionBody
-		(*AnnouncementBody)(nil), // 2: shoal.swarm.record.AnnouncementBody
-		(*HoldingBody)(nil),      // 3: shoal.swarm.record.HoldingBody
-		(*SpeedBody)(nil),        // 4: shoal.swarm.record.SpeedBody
-		(*DemandBody)(nil),       // 5: shoal.swarm.record.DemandBody
-		(*InviteBody)(nil),       // 6: shoal.swarm.record.InviteBody
-		(*JoinRequest)(nil),      // 7: shoal.swarm.record.JoinRequest
-		(*JoinReply)(nil),        // 8: shoal.swarm.record.JoinReply
-		(*Greeting)(nil),         // 9: shoal.swarm.record.Greeting
-		(*Members)(nil),          // 10: shoal.swarm.record.Members
-		(*Place)(nil),            // 11: shoal.swarm.record.Place
-		(*ChangeBody)(nil),       // 12: shoal.swarm.record.ChangeBody
-		(*Change)(nil),           // 13: shoal.swarm.record.Change
-		(*Handover)(nil),         // 14: shoal.swarm.record.Handover
-	}
-)
-
+var file_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_record_record_proto_goTypes = []any{
+	(*Signed)(nil),           // 0: shoal.swarm.record.Signed
+	(*AdmissionBody)(nil),    // 1: shoal.swarm.record.AdmissionBody
+	(*AnnouncementBody)(nil), // 2: shoal.swarm.record.AnnouncementBody
+	(*HoldingBody)(nil),      // 3: shoal.swarm.record.HoldingBody
+	(*SpeedBody)(nil),        // 4: shoal.swarm.record.SpeedBody
+	(*DemandBody)(nil),       // 5: shoal.swarm.record.DemandBody
+	(*InviteBody)(nil),       // 6: shoal.swarm.record.InviteBody
+	(*JoinRequest)(nil),      // 7: shoal.swarm.record.JoinRequest
+	(*JoinReply)(nil),        // 8: shoal.swarm.record.JoinReply
+	(*Greeting)(nil),         // 9: shoal.swarm.record.Greeting
+	(*Members)(nil),          // 10: shoal.swarm.record.Members
+	(*Place)(nil),            // 11: shoal.swarm.record.Place
+	(*ChangeBody)(nil),       // 12: shoal.swarm.record.ChangeBody
+	(*Change)(nil),           // 13: shoal.swarm.record.Change
+	(*Handover)(nil),         // 14: shoal.swarm.record.Handover
+}
 var file_record_record_proto_depIdxs = []int32{
 	3,  // 0: shoal.swarm.record.AnnouncementBody.holdings:type_name -> shoal.swarm.record.HoldingBody
 	4,  // 1: shoal.swarm.record.AnnouncementBody.speeds:type_name -> shoal.swarm.record.SpeedBody
