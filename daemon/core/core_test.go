@@ -26,8 +26,8 @@ func TestModelIDFromFile(t *testing.T) {
 	for name, want := range map[string]string{
 		"Llama-3.2-3B-Instruct-Q4_K_M.gguf": "llama-3.2-3b-instruct-q4-k-m",
 		`C:\models\Qwen 2.GGUF`:             "qwen-2",
-		"/a/b/ünï.gguf":                     "n",
-		strings.Repeat("y", 300) + ".gguf":  strings.Repeat("y", 128),
+		"/a/b/ünï.gguf":                     "n-e975a529",
+		strings.Repeat("y", 300) + ".gguf":  strings.Repeat("y", 119) + "-9637cfea",
 	} {
 		if id, err := ModelIDFromFile(name); err != nil || id.String() != want {
 			t.Errorf("%q: got %q, %v, want %q", name, id, err, want)
@@ -37,6 +37,25 @@ func TestModelIDFromFile(t *testing.T) {
 		if id, err := ModelIDFromFile(bad); err == nil {
 			t.Errorf("%q gives %q", bad, id)
 		}
+	}
+}
+
+// Names that differ only in what an id cannot hold are names of two models.
+func TestModelIDsStayApart(t *testing.T) {
+	long := strings.Repeat("Very-Long-Merge-Name-", 7)
+	seen := make(map[ModelID]string)
+	for _, name := range []string{
+		"Привет.gguf", "模型.gguf", "千问-7B-Chat.gguf", "智谱-7B-Chat.gguf", "7B-Chat.gguf", "Überblick.gguf", "berblick.gguf",
+		long + "Q4_K_M.gguf", long + "Q8_0.gguf",
+	} {
+		id, err := ModelIDFromFile(name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if other, there := seen[id]; there {
+			t.Errorf("%s and %s are both %s", name, other, id)
+		}
+		seen[id] = name
 	}
 }
 

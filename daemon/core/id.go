@@ -1,6 +1,7 @@
 package core
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"path"
 	"strings"
@@ -30,7 +31,8 @@ func ParseModelID(s string) (ModelID, error) {
 }
 
 // ModelIDFromFile makes the id of a model from its GGUF file's name: lower case, '_' becomes '-', the extension
-// goes; for example Llama-3.2-3B-Instruct-Q4_K_M.gguf is llama-3.2-3b-instruct-q4-k-m.
+// goes; for example Llama-3.2-3B-Instruct-Q4_K_M.gguf is llama-3.2-3b-instruct-q4-k-m. Where letters of another script
+// or the end of a long name are lost, a short hash of the name keeps two files apart.
 func ModelIDFromFile(name string) (ModelID, error) {
 	name = path.Base(strings.ReplaceAll(name, `\`, "/"))
 	name = strings.TrimSuffix(strings.ToLower(name), ".gguf")
@@ -41,7 +43,20 @@ func ModelIDFromFile(name string) (ModelID, error) {
 		return '-'
 	}, name)
 	slug = strings.Trim(slug, "-.")
-	return ParseModelID(slug[:min(len(slug), maxModelID)])
+	if len(slug) > maxModelID || strings.ContainsFunc(name, func(r rune) bool { return r >= 128 }) {
+		slug = distinct(slug, name)
+	}
+	return ParseModelID(slug)
+}
+
+// distinct returns a slug that says which name it was made from, though not all of it shows.
+func distinct(slug, name string) string {
+	sum := sha256.Sum256([]byte(name))
+	hash := "-" + hex.EncodeToString(sum[:4])
+	if slug == "" {
+		slug = "model"
+	}
+	return slug[:min(len(slug), maxModelID-len(hash))] + hash
 }
 
 // String returns the slug; it is empty for the zero value.
